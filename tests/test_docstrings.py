@@ -1,7 +1,7 @@
 """Every public docstring is a contract: it agrees with the signature, stands in the fixed order, and its example runs.
 
-The public names are found at run time: all that stands in the `__all__` of a module of the package. `problems` is the
-checker; the tests at the end of this file check the checker.
+The public names are found at run time: all that stands in the `__all__` of a package, or of a module that such a list
+names (nn.functional). `problems` is the checker; the tests at the end of this file check the checker.
 """
 
 from __future__ import annotations
@@ -34,10 +34,17 @@ def _modules() -> list[types.ModuleType]:
     return [importlib.import_module(name) for name in names]
 
 
+def _public_modules() -> list[types.ModuleType]:
+    """Return the packages, and the modules that the `__all__` of a package names."""
+    packages = [module for module in _modules() if hasattr(module, "__path__")]
+    named = [getattr(package, name) for package in packages for name in getattr(package, "__all__", ())]
+    return packages + [thing for thing in named if inspect.ismodule(thing) and thing not in packages]
+
+
 def _public() -> dict[str, object]:
-    """Return the functions and classes of every `__all__` under their first public name, each object once."""
+    """Return the functions and classes of every public list under their first public name, each object once."""
     found: dict[int, tuple[str, object]] = {}
-    for module in _modules():
+    for module in _public_modules():
         for name in getattr(module, "__all__", ()):
             thing = getattr(module, name)
             documented = callable(thing) and not isinstance(thing, types.GenericAlias | typing.TypeVar)
