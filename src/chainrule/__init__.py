@@ -1,0 +1,79 @@
+"""chainrule: a deep-learning framework in pure Python.
+
+Write an ordinary eager training step and look at every value and every gradient; then put `@cr.jit` above it.
+Tensor functions (`cr.*`) follow the Python Array API standard, `cr.nn` and `cr.optim` PyTorch's names and defaults.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from chainrule import autodiff as _autodiff
+from chainrule import ops as _ops
+from chainrule.autodiff import *  # noqa: F403
+from chainrule.compiler import jit
+from chainrule.core.config import show
+from chainrule.core.context import enable_grad, is_grad_enabled, no_grad
+from chainrule.core.dtypes import (
+    DType,
+    bfloat16,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    promote,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
+from chainrule.core.dtypes import bool_ as bool
+from chainrule.core.tensor import Tensor
+from chainrule.ops import *  # noqa: F403
+
+__version__ = "0.1.0"
+
+_LAZY = ("data", "debug", "explain", "metrics", "models", "nn", "optim", "recipes", "testing", "train")
+_LAZY_NAMES = {"load": "chainrule.nn.files", "save": "chainrule.nn.files", "find_nan": "chainrule.debug", "debug_nans": "chainrule.debug"}
+
+__all__ = [
+    *_autodiff.__all__,
+    *_ops.__all__,
+    "DType",
+    "Tensor",
+    "bfloat16",
+    "bool",
+    "enable_grad",
+    "float32",
+    "float64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "is_grad_enabled",
+    "jit",
+    "no_grad",
+    "promote",
+    "show",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    *_LAZY,
+    *_LAZY_NAMES,
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return importlib.import_module(f"chainrule.{name}")
+    if name in _LAZY_NAMES:
+        return getattr(importlib.import_module(_LAZY_NAMES[name]), name)
+    raise AttributeError(f"module 'chainrule' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,227 @@
+"""Reverse mode: from the tape to gradients.
+
+`gradients` walks the recorded nodes in reverse order of recording, iteratively, so a chain of 100,000 operations works;
+it undoes broadcasting once for all rules. Source: Linnainmaa 1970; Griewank and Walther, Evaluating Derivatives, 2008.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule.core import context
+from chainrule.core.bind import bind
+from chainrule.core.dtypes import dtype_of
+from chainrule.core.errors import GradientError, ShapeError, user_location
+from chainrule.core.primitive import PRIMITIVES
+from chainrule.core.tape import Leaf, Node, check_alive
+from chainrule.core.tensor import Tensor
+from chainrule.ops.creation import ones
+
+__all__ = ["backward", "gradients"]
+
+
+def backward(tensor: Tensor, gradient: Tensor | None = None, retain_graph: bool = False, create_graph: bool = False) -> None:
+    """Add the gradient of this result to `.grad` of every leaf that it was computed from.
+
+    Args:
+        tensor: the result; a scalar, unless `gradient` is given.
+        gradient: the upstream gradient, of the tensor's shape; default 1 for a scalar.
+        retain_graph: keep the tape, so that backward can run again; default False.
+        create_graph: record the gradients' own computation, for second derivatives; default False.
+
+    Raises:
+        GradientError: nothing was recorded, the tape was freed, or the result is not a scalar.
+
+    Example:
+        >>> import chainrule as cr
+        >>> x = cr.asarray(3.0).requires_grad_()
+        >>> (x * x).backward()
+        >>> x.grad
+        tensor(6., shape=(), dtype=float32)
+    """
+    seed = _seed(tensor, gradient)
+    leaves: dict[Leaf, Tensor] = {}
+    _walk([tensor], [seed], leaves, targets=None, retain=retain_graph or create_graph, create=create_graph)
+    with _recording(create_graph):
+        for leaf, g in sorted(leaves.items(), key=lambda item: item[0].sequence):
+            owner = leaf.tensor()
+            if owner is not None:
+                _accumulate(owner, g if create_graph else g.detach())
+
+
+def _accumulate(owner: Tensor, g: Tensor) -> None:
+    before = owner.grad
+    owner.grad = g if before is None else before + g
+
+
+def gradients(
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    upstream: Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+) -> list[Tensor | None]:
+    """Return the gradients of the outputs with respect to the inputs, without touching any `.grad`.
+
+    Args:
+        outputs: results; scalars, unless `upstream` is given.
+        inputs: tensors that require a gradient: leaves or results on the way.
+        upstream: one gradient per output, of its shape; default 1 for scalars.
+        retain_graph: keep the tape; default the value of `create_graph`.
+        create_graph: record the gradients' own computation; default False.
+
+    Returns:
+        One tensor per input, None where no output depends on it.
+
+    Raises:
+        GradientError: an input does not require a gradient, nothing was recorded, the tape was freed.
+
+    Example:
+        >>> import chainrule as cr
+        >>> x = cr.asarray(3.0).requires_grad_()
+        >>> cr.gradients([x * x], [x])
+        [tensor(6., shape=(), dtype=float32)]
+    """
+    for position, tensor in enumerate(inputs):
+        if tensor._node is None:
+            raise GradientError(f"gradients: input {position} does not require a gradient; call requires_grad_() on it first.")
+    seeds = [_seed(out, upstream[i] if upstream is not None else None) for i, out in enumerate(outputs)]
+    targets = {(tensor._node, tensor._index): None for tensor in inputs}
+    retain = create_graph if retain_graph is None else retain_graph
+    _walk(outputs, seeds, {}, targets, retain=retain, create=create_graph)
+    found = [targets[tensor._node, tensor._index] for tensor in inputs]
+    return [g if g is None or create_graph else g.detach() for g in found]
+
+
+def _seed(tensor: Tensor, gradient: Tensor | None) -> Tensor:
+    """Return the upstream gradient that the walk starts from."""
+    if tensor._node is None:
+        raise GradientError(
+            "backward on a tensor that nothing was recorded for: no input required a gradient, or it was computed "
+            "under no_grad. Call requires_grad_() on an input before computing.",
+            location=user_location(),
+        )
+    if gradient is None:
+        if tensor.size != 1:
+            raise GradientError(
+                f"backward needs a scalar; this tensor has the shape {tensor.shape}. "
+                "Reduce it first, with .sum() or .mean(), or pass the upstream gradient: backward(gradient).",
+                location=user_location(),
+            )
+        return ones(tensor.shape, dtype=tensor.dtype)
+    if gradient.shape != tensor.shape:
+        raise ShapeError(f"backward: the upstream gradient has the shape {gradient.shape} and the tensor {tensor.shape}.")
+    return gradient
+
+
+@contextlib.contextmanager
+def _recording(wanted: bool) -> Any:
+    before = context.local.grad
+    context.local.grad = wanted
+    try:
+        yield
+    finally:
+        context.local.grad = before
+
+
+def _walk(
+    outputs: Sequence[Tensor],
+    seeds: Sequence[Tensor],
+    leaves: dict[Leaf, Tensor],
+    targets: dict[tuple[Node, int], Any] | None,
+    *,
+    retain: bool,
+    create: bool,
+) -> None:
+    """Send the seeds down the tape; fill `leaves` (or, if given, `targets`) with what arrives there."""
+    starts = [out._node for out in outputs]
+    order = _order(starts, None if targets is None else {node for node, _ in targets})
+    pending: dict[Node, list[Tensor | None]] = {node: [None] * len(node.outputs) for node in order}
+    with _recording(create):
+        for out, seed in zip(outputs, seeds, strict=True):
+            if out._node in pending:
+                _add(pending[out._node], out._index, seed)
+        for node in order:
+            arrived = pending.pop(node)
+            if targets is not None:
+                for index, g in enumerate(arrived):
+                    if (node, index) in targets:
+                        targets[node, index] = g
+            if isinstance(node, Leaf):
+                if arrived[0] is not None:
+                    leaves[node] = arrived[0]
+                continue
+            _store_retained(node, arrived, create)
+            if any(g is not None for g in arrived):
+                _push(node, arrived, pending)
+            if not retain:
+                node.free()
+
+
+def _order(starts: Sequence[Node], through: set[Node] | None) -> list[Node]:
+    """Return the nodes behind `starts`, last recorded first; with `through`, only those that lead to one of these."""
+    seen: set[Node] = set()
+    stack = list(starts)
+    while stack:
+        node = stack.pop()
+        if node not in seen:
+            seen.add(node)
+            stack.extend(edge[0] for edge in node.edges if edge is not None)
+    order = sorted(seen, key=lambda node: node.sequence)
+    if through is not None:
+        useful: set[Node] = set()
+        for node in order:
+            if node in through or any(edge is not None and edge[0] in useful for edge in node.edges):
+                useful.add(node)
+        order = [node for node in order if node in useful]
+    order.reverse()
+    return order
+
+
+def _push(node: Node, arrived: list[Tensor | None], pending: dict[Node, list[Tensor | None]]) -> None:
+    """Apply the gradient rules of one node, and hand the results to the nodes of its inputs."""
+    wanted = [edge is not None and edge[0] in pending for edge in node.edges]
+    if not any(wanted):
+        return
+    check_alive(node)
+    full = [_zeros(*node.outputs[i]) if g is None else g for i, g in enumerate(arrived)]
+    for edge, wants, type, g in zip(node.edges, wanted, node.types, node.pull(full), strict=True):
+        if wants and g is not None:
+            _add(pending[edge[0]], edge[1], unbroadcast(g, *type))
+
+
+def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> Tensor:
+    from chainrule.ops.creation import zeros
+
+    return zeros(shape, dtype=dtype_of(dtype))
+
+
+def _add(slots: list[Tensor | None], index: int, g: Tensor) -> None:
+    before = slots[index]
+    slots[index] = g if before is None else before + g
+
+
+def _store_retained(node: Node, arrived: list[Tensor | None], create: bool) -> None:
+    for index, reference in (node.retained or {}).items():
+        owner = reference()
+        g = arrived[index]
+        if owner is not None and g is not None:
+            _accumulate(owner, g if create else g.detach())
+
+
+def unbroadcast(g: Tensor, shape: tuple[int, ...], dtype: np.dtype) -> Tensor:
+    """Return `g` summed over the axes along which an input of `shape` was broadcast, in the input's dtype."""
+    if g.shape != shape:
+        lead = len(g.shape) - len(shape)
+        axes = tuple(range(lead)) + tuple(lead + i for i, n in enumerate(shape) if n == 1 and g.shape[lead + i] != 1)
+        if axes:
+            g = bind(PRIMITIVES["sum"], g, axis=axes, keepdims=False)
+        if g.shape != shape:
+            g = bind(PRIMITIVES["reshape"], g, shape=shape)
+    if g._value.dtype != dtype:
+        g = bind(PRIMITIVES["astype"], g, dtype=dtype_of(dtype))
+    return g

@@ -1,0 +1,102 @@
+"""All switches of chainrule in one place: environment variables, their words, and what they do.
+
+The documentation's page of switches is generated from `SWITCHES`; a wrong word is an error that lists the right ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from chainrule.core.errors import ChainruleError, nearest
+
+__all__ = ["SWITCHES", "Switch", "cache_folder", "data_folder", "show", "shows"]
+
+
+@dataclass(frozen=True)
+class Switch:
+    """One environment variable: its name, the words it takes (empty: free text) and its meaning."""
+
+    name: str
+    words: tuple[str, ...]
+    meaning: str
+
+
+SWITCHES = (
+    Switch(
+        "CHAINRULE_SHOW",
+        ("graph", "retrace"),
+        "Print stages of `cr.jit` to standard error: the traced graph; the reason of each re-trace. Separate words by commas.",
+    ),
+    Switch("CHAINRULE_DATA", (), "The folder with data sets in their official file formats."),
+    Switch("CHAINRULE_CACHE", (), "The folder for converted data; default the user's cache folder."),
+)
+
+_BY_NAME = {switch.name: switch for switch in SWITCHES}
+_shown: set[str] | None = None
+
+
+def _words(text: str, switch: Switch) -> set[str]:
+    words = {word.strip() for word in text.split(",") if word.strip()}
+    for word in sorted(words - set(switch.words)):
+        raise ChainruleError(
+            f"{switch.name} takes {', '.join(switch.words)}; got {word!r}{nearest(word, switch.words)}"
+        )
+    return words
+
+
+def shows(word: str) -> bool:
+    """Return whether the stage `word` is to be printed."""
+    global _shown
+    if _shown is None:
+        _shown = _words(os.environ.get("CHAINRULE_SHOW", ""), _BY_NAME["CHAINRULE_SHOW"])
+    return word in _shown
+
+
+@contextlib.contextmanager
+def show(*words: str) -> Iterator[None]:
+    """Print the named stages of `cr.jit` to standard error inside the block.
+
+    Args:
+        words: any of "graph", "retrace".
+
+    Raises:
+        ChainruleError: an unknown word; the message lists the valid ones.
+
+    Example:
+        >>> import chainrule as cr
+        >>> with cr.show("retrace"):
+        ...     y = cr.jit(lambda x: x + 1)(cr.ones(2))
+    """
+    global _shown
+    added = _words(",".join(words), _BY_NAME["CHAINRULE_SHOW"])
+    shows("graph")
+    before, _shown = _shown, (_shown or set()) | added
+    try:
+        yield
+    finally:
+        _shown = before
+
+
+def data_folder() -> pathlib.Path | None:
+    """Return the folder that CHAINRULE_DATA names, or None."""
+    text = os.environ.get("CHAINRULE_DATA")
+    return pathlib.Path(text).expanduser() if text else None
+
+
+def cache_folder() -> pathlib.Path:
+    """Return the folder for converted data: CHAINRULE_CACHE, or the platform's cache folder; it may not exist yet."""
+    text = os.environ.get("CHAINRULE_CACHE")
+    if text:
+        return pathlib.Path(text).expanduser()
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or pathlib.Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = pathlib.Path.home() / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    return pathlib.Path(base) / "chainrule"

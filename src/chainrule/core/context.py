@@ -1,0 +1,150 @@
+"""What the current thread is doing: recording gradients, tracing, and which modules are being called.
+
+`epoch` counts structural changes (a layer replaced, train/eval switched, a parameter frozen) over the whole process, so
+that a compiled step checks one integer per call instead of walking its modules.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+__all__ = ["Versioned", "enable_grad", "is_grad_enabled", "no_grad", "structure_changed"]
+
+
+class _Local(threading.local):
+    grad = True  # record operations on the tape
+    interpreter: Any = None  # the innermost tracer, or None: run eagerly
+    checks: tuple = ()  # observers called after each eager operation (debug_nans)
+
+    def __init__(self) -> None:
+        self.modules: list[Any] = []  # modules being called, outermost first
+
+
+local = _Local()
+_counter = itertools.count(1)
+_epoch = [0]
+
+
+def structure_changed() -> int:
+    """Note that something a compiled step depends on has changed; return a new version number."""
+    _epoch[0] += 1
+    return next(_counter)
+
+
+def epoch() -> int:
+    """Return the number of structural changes so far."""
+    return _epoch[0]
+
+
+class Versioned:
+    """Base of objects that compiled steps depend on: `structure_version` changes when their structure does.
+
+    A subclass calls `self._touch()` whenever something that a trace would have frozen changes, and lists the parts
+    that have versions of their own in `_versioned_parts()`.
+    """
+
+    structure_version: int = 0
+
+    def _touch(self) -> None:
+        object.__setattr__(self, "structure_version", structure_changed())
+
+    def _versioned_parts(self) -> list[Versioned]:
+        return []
+
+    def _fingerprint(self) -> tuple[int, ...]:
+        """Return the versions of this object and all its parts."""
+        versions, stack, seen = [], [self], set()
+        while stack:
+            part = stack.pop()
+            if id(part) not in seen:
+                seen.add(id(part))
+                versions.append(part.structure_version)
+                stack.extend(part._versioned_parts())
+        return tuple(versions)
+
+
+class _GradMode(contextlib.ContextDecorator):
+    """A block, or decorated function, in which operations are recorded or not."""
+
+    def __init__(self, *, enabled: bool):
+        self.enabled = enabled
+        self.before: list[bool] = []
+
+    def __enter__(self) -> None:
+        self.before.append(local.grad)
+        local.grad = self.enabled
+
+    def __exit__(self, *exc: object) -> None:
+        local.grad = self.before.pop()
+
+    def _recreate_cm(self) -> _GradMode:
+        return _GradMode(enabled=self.enabled)  # so that a decorated function may recurse
+
+
+def no_grad(function: Callable | None = None) -> Any:
+    """Stop recording operations, inside a block or a decorated function.
+
+    Example:
+        >>> import chainrule as cr
+        >>> w = cr.ones(2).requires_grad_()
+        >>> with cr.no_grad():
+        ...     (w * 2).requires_grad
+        False
+    """
+    return _mode(False, function)
+
+
+def enable_grad(function: Callable | None = None) -> Any:
+    """Record operations again, inside a block or a decorated function within `no_grad`.
+
+    Example:
+        >>> import chainrule as cr
+        >>> w = cr.ones(2).requires_grad_()
+        >>> with cr.no_grad(), cr.enable_grad():
+        ...     (w * 2).requires_grad
+        True
+    """
+    return _mode(True, function)
+
+
+def _mode(enabled: bool, function: Callable | None) -> Any:
+    mode = _GradMode(enabled=enabled)
+    return mode if function is None else functools.wraps(function)(mode(function))
+
+
+def is_grad_enabled() -> bool:
+    """Return whether operations on tensors that require a gradient are being recorded.
+
+    Example:
+        >>> import chainrule as cr
+        >>> cr.is_grad_enabled()
+        True
+    """
+    return local.grad
+
+
+@contextlib.contextmanager
+def entered(module: Any) -> Iterator[None]:
+    """Mark `module` as being called, for error messages and for the sources of graph nodes."""
+    local.modules.append(module)
+    try:
+        yield
+    finally:
+        local.modules.pop()
+
+
+def module_path() -> str | None:
+    """Return the path of the module being called, like "encoder.layers.2 (Linear)", or None outside all modules."""
+    stack = local.modules
+    if not stack:
+        return None
+    names = []
+    for parent, child in itertools.pairwise(stack):
+        names.append(next((name for name, part in parent._modules.items() if part is child), type(child).__name__))
+    kind = type(stack[-1]).__name__
+    return f"{'.'.join(names)} ({kind})" if names else kind
