@@ -1,4 +1,4 @@
-"""Seconds that `import chainrule` takes: the median of fresh interpreters, beside a bare one and one that imports NumPy.
+"""Seconds that `import chainrule` takes: the median of fresh interpreters, beside a bare one and one with NumPy.
 
 Usage: python benchmarks/import_time.py [RUNS]
 The budget is 0.25 s on top of a bare interpreter. Runs alternate, so that a neighbour on the machine burdens all alike.

@@ -1,4 +1,4 @@
-"""Megabytes that chainrule and its core dependencies take: site-packages of a fresh environment without pip and setuptools.
+"""Megabytes of chainrule and its core dependencies: site-packages of a fresh environment without pip and setuptools.
 
 Usage: python benchmarks/install_size.py [EXTRA ...]      (needs the package registry)
 The budget is 310 MB (10^6 bytes) without extras. Compiled .pyc files count: pip writes them.

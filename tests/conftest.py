@@ -1,6 +1,6 @@
 """Set-up of every test process: one BLAS thread, a cache folder of its own, a fixed seed, deterministic hypothesis.
 
-The environment is set before NumPy is imported, and the workers of pytest-xdist and the subprocesses of tests inherit it.
+The environment is set before NumPy is imported; the workers of pytest-xdist and the subprocesses of tests inherit it.
 """
 
 from __future__ import annotations

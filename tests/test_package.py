@@ -1,7 +1,8 @@
-"""What a user meets first: an import that is silent and light, a version that is true, extras that say how to get them."""
+"""What a user meets first: an import that is silent and light, a version that is true, dependencies with a reason."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import pathlib
 import re
@@ -15,9 +16,9 @@ import chainrule
 
 # Counted, not timed: what costs time at import is loading modules. benchmarks/import_time.py measures the seconds.
 HEAVY = {
-    "IPython", "PIL", "asyncio", "concurrent.futures", "email", "http", "importlib.metadata", "llvmlite", "logging", "matplotlib",
-    "multiprocessing", "onnx", "pandas", "pickle", "pydoc", "rich", "safetensors", "scipy", "sklearn", "sqlite3", "ssl", "tensorboard",
-    "tomllib", "torch", "typer", "unittest", "urllib.request", "xml",
+    "IPython", "PIL", "asyncio", "concurrent.futures", "email", "http", "importlib.metadata", "llvmlite", "logging",
+    "matplotlib", "multiprocessing", "onnx", "pandas", "pickle", "pydoc", "rich", "safetensors", "scipy", "sklearn",
+    "sqlite3", "ssl", "tensorboard", "tomllib", "torch", "typer", "unittest", "urllib.request", "xml",
 }  # fmt: skip
 
 
@@ -52,13 +53,14 @@ def test_the_version_is_that_of_pyproject(repository):
 
 
 def test_the_changelog_has_the_version(repository):
-    assert re.search(rf"^## {re.escape(chainrule.__version__)}\b", (repository / "CHANGELOG.md").read_text(), re.MULTILINE)
+    changes = (repository / "CHANGELOG.md").read_text()
+    assert re.search(rf"^## {re.escape(chainrule.__version__)}\b", changes, re.MULTILINE)
 
 
 def test_every_dependency_has_its_reason(repository):
     project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
     reasons = (repository / "docs" / "decisions.md").read_text()
-    wanted = [*project["dependencies"], *(name for extra in project["optional-dependencies"].values() for name in extra)]
+    wanted = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
     names = {re.match(r"[\w-]+", requirement)[0] for requirement in wanted} - {"chainrule"}
     missing = [name for name in sorted(names) if f"| `{name}` |" not in reasons]
     assert not missing, f"docs/decisions.md has no line of reasons for {missing}"
