@@ -1,0 +1,107 @@
+"""Shape rules, sample grids and FLOP counts that several primitives share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from chainrule.core.dtypes import DType, bool_
+from chainrule.core.errors import DTypeError, ShapeError
+from chainrule.core.primitive import Invalid, Sample, TensorType
+
+__all__ = ["broadcast_shapes", "elementwise_flops", "elementwise_shape", "grid", "integers"]
+
+KINDS: dict[str, tuple[tuple[str, ...], str]] = {
+    "float": (("float",), "a float tensor"),
+    "numeric": (("float", "int", "uint"), "a numeric tensor"),
+    "integer": (("int", "uint"), "an integer tensor"),
+    "integer or bool": (("int", "uint", "bool"), "an integer or bool tensor"),
+    "bool": (("bool",), "a bool tensor"),
+    "any": (("float", "int", "uint", "bool"), "a tensor"),
+}
+_FIX = {"float": ": use .astype(cr.float32)", "bool": ": compare it with something, or use .astype(bool)"}
+
+
+def broadcast_shapes(name: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the common shape of operands, as NumPy broadcasts them.
+
+    Raises:
+        ShapeError: two sizes differ and neither is 1; names the axis and both sizes.
+    """
+    if len(set(shapes)) == 1:
+        return shapes[0]
+    result: list[int] = []
+    for back in range(1, max(map(len, shapes)) + 1):
+        sizes = [shape[-back] for shape in shapes if len(shape) >= back]
+        wide = [size for size in sizes if size != 1]
+        if len(set(wide)) > 1:
+            first, second = wide[0], next(size for size in wide if size != wide[0])
+            listed = " and ".join(map(str, shapes))
+            raise ShapeError(
+                f"{name}: the shapes {listed} do not broadcast; at axis {-back} the sizes {first} and {second} differ "
+                "and neither is 1. Reshape one of them, or add an axis with x[:, None]."
+            )
+        result.append(wide[0] if wide else 1)
+    return tuple(reversed(result))
+
+
+def elementwise_shape(name: str, kind: str, result: DType | None = None) -> Callable[..., TensorType]:
+    """Return the shape rule of an elementwise primitive on tensors of one dtype.
+
+    Args:
+        name: of the primitive, for messages.
+        kind: which dtypes it takes: a key of `KINDS`.
+        result: dtype of the output; default that of the inputs.
+    """
+    kinds, words = KINDS[kind]
+
+    def rule(*types: TensorType, **attributes: Any) -> TensorType:
+        first = types[0].dtype
+        for type in types:
+            if type.dtype.kind not in kinds:
+                raise DTypeError(f"{name} needs {words}; got {type.dtype.name}{_FIX.get(kind, '')}.")
+            if type.dtype is not first:
+                raise DTypeError(f"{name}: the dtypes {first.name} and {type.dtype.name} differ; convert one with .astype.")
+        return TensorType(broadcast_shapes(name, *(type.shape for type in types)), result or first)
+
+    return rule
+
+
+def comparison_shape(name: str, kind: str) -> Callable[..., TensorType]:
+    """Return the shape rule of an elementwise primitive whose output is bool."""
+    return elementwise_shape(name, kind, bool_)
+
+
+def elementwise_flops(per_element: int) -> Callable[..., int]:
+    """Return a FLOP count of `per_element` for each output element."""
+
+    def flops(*types: TensorType, **attributes: Any) -> int:
+        return per_element * TensorType(broadcast_shapes("flops", *(type.shape for type in types)), types[0].dtype).size
+
+    return flops
+
+
+_UNARY = [((),), ((3,),), ((2, 3),), ((1,),), ((0, 3),)]
+_BINARY = [((), ()), ((3,), (3,)), ((2, 3), (3,)), ((2, 1), (1, 3)), ((2, 3), ()), ((0, 3), (3,))]
+
+
+def grid(*ranges: tuple[float, float], smooth: bool = True, **attributes: Any) -> list[Sample]:
+    """Return samples over the shape grid (scalar, vector, matrix, broadcast, size 0, size 1), floats in one range per input."""
+    shapes = _UNARY if len(ranges) == 1 else _BINARY
+    return [
+        Sample(tuple((shape, *limits) for shape, limits in zip(row, ranges, strict=True)), attributes, smooth) for row in shapes
+    ]
+
+
+def integers(count: int, low: int = -5, high: int = 6, dtype: str = "int64") -> list[Sample]:
+    """Return integer samples for a primitive with `count` inputs."""
+    rng = np.random.default_rng(7)
+    rows = _UNARY if count == 1 else _BINARY
+    return [Sample(tuple(rng.integers(low, high, shape).astype(dtype) for shape in row), smooth=False) for row in rows]
+
+
+def refuses_integers(name: str, count: int = 1) -> list[Invalid]:
+    """Return the invalid sample that a float-only primitive shares with all others."""
+    return [Invalid((np.arange(3),) * count, f"{name} needs a float tensor; got int64: use .astype(cr.float32).")]
