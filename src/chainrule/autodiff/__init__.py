@@ -1,0 +1,24 @@
+"""Floor 3: from the tape to gradients, and functions into gradient functions.
+
+What enters: tensors with a tape, or Python functions of tensors. What leaves: gradients, which are tensors and can be
+differentiated again.
+"""
+
+from chainrule.autodiff.backward import backward, gradients
+from chainrule.autodiff.custom import custom_gradient
+from chainrule.autodiff.numerical import check_gradients, numerical_gradient
+from chainrule.autodiff.transforms import grad, value_and_grad, vjp
+from chainrule.core.tensor import Tensor
+
+__all__ = [
+    "backward",
+    "check_gradients",
+    "custom_gradient",
+    "grad",
+    "gradients",
+    "numerical_gradient",
+    "value_and_grad",
+    "vjp",
+]
+
+Tensor.backward = backward  # type: ignore[attr-defined]

@@ -1,0 +1,175 @@
+"""Functions made into gradient functions: `grad`, `value_and_grad`, `vjp`.
+
+Each call differentiates with respect to aliases made for it alone, so nested calls never confuse their variables:
+d/dx [x * d/dy (x + y)] is 1. Source of the trap: Siskind and Pearlmutter, Perturbation Confusion, 2005.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from chainrule.autodiff.backward import gradients
+from chainrule.core import tree
+from chainrule.core.bind import bind
+from chainrule.core.context import enable_grad, local
+from chainrule.core.errors import DTypeError, GradientError, IndexRangeError
+from chainrule.core.primitive import PRIMITIVES
+from chainrule.core.tape import Leaf, Node
+from chainrule.core.tensor import Tensor
+from chainrule.ops._inputs import as_tensor
+
+__all__ = ["grad", "value_and_grad", "vjp"]
+
+
+def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """Return a function that computes the gradient of a scalar function.
+
+    Args:
+        function: takes tensors (or nested containers of them), returns a scalar tensor.
+        argnums: which positional arguments to differentiate by; default the first.
+        has_aux: whether the function returns (scalar, extra); default False.
+
+    Returns:
+        A function with the same arguments that returns the gradient, shaped like the argument; a tuple of gradients for
+        several argnums; with `has_aux`, (gradient, extra). It can be differentiated again.
+
+    Raises:
+        GradientError: the result is not a scalar tensor.
+        DTypeError: an argument to differentiate by is not a float.
+
+    Example:
+        >>> import chainrule as cr
+        >>> cr.grad(lambda x: x**3)(2.0)
+        tensor(12., shape=(), dtype=float32)
+        >>> cr.grad(cr.grad(lambda x: x**3))(2.0)
+        tensor(12., shape=(), dtype=float32)
+    """
+    both = value_and_grad(function, argnums, has_aux)
+
+    @functools.wraps(function)
+    def gradient(*args: Any, **kwargs: Any) -> Any:
+        value, found = both(*args, **kwargs)
+        return (found, value[1]) if has_aux else found
+
+    return gradient
+
+
+def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """Return a function that computes a scalar function's value and its gradient together.
+
+    Args:
+        function: takes tensors (or nested containers of them), returns a scalar tensor.
+        argnums: which positional arguments to differentiate by; default the first.
+        has_aux: whether the function returns (scalar, extra); default False.
+
+    Returns:
+        A function with the same arguments that returns (value, gradient), value being (scalar, extra) with `has_aux`.
+
+    Raises:
+        GradientError: the result is not a scalar tensor.
+        DTypeError: an argument to differentiate by is not a float.
+
+    Example:
+        >>> import chainrule as cr
+        >>> cr.value_and_grad(lambda x: x * x)(3.0)
+        (tensor(9., shape=(), dtype=float32), tensor(6., shape=(), dtype=float32))
+    """
+    several = not isinstance(argnums, int)
+    wanted = tuple(argnums) if several else (argnums,)
+
+    @functools.wraps(function)
+    def both(*args: Any, **kwargs: Any) -> Any:
+        args = list(args)
+        outer = local.grad
+        with enable_grad():
+            aliases = [_alias_argument(args, position) for position in wanted]
+            result = function(*args, **kwargs)
+        value, extra = result if has_aux else (result, None)
+        if not isinstance(value, Tensor) or value.size != 1:
+            given = f"a tensor of shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
+            raise GradientError(f"grad needs a function that returns a scalar tensor; this one returned {given}: add .sum() or .mean().")
+        found = _pull([value], aliases, None, outer)
+        found = found if several else found[0]
+        value = value if outer else value.detach()
+        return ((value, extra), found) if has_aux else (value, found)
+
+    return both
+
+
+def vjp(function: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], tuple]]:
+    """Return the function's result, and the function that pulls an upstream gradient back to the arguments.
+
+    Args:
+        function: takes and returns tensors or nested containers of tensors.
+        args: where to evaluate.
+
+    Returns:
+        (result, pull): `pull(upstream)`, with `upstream` shaped like the result, returns a tuple of gradients.
+
+    Raises:
+        DTypeError: an argument is not a float.
+
+    Example:
+        >>> import chainrule as cr
+        >>> y, pull = cr.vjp(lambda x: x * x, cr.asarray([1.0, 2.0]))
+        >>> pull(cr.ones(2))
+        (tensor([2., 4.], shape=(2,), dtype=float32),)
+    """
+    given = list(args)
+    with enable_grad():
+        aliases = [_alias_argument(given, position) for position in range(len(given))]
+        result = function(*given)
+    outputs, structure = tree.flatten(result)
+
+    def pull(upstream: Any) -> tuple:
+        seeds, given_structure = tree.flatten(upstream)
+        if given_structure != structure:
+            raise GradientError("vjp: the upstream gradient must have the containers of the result.")
+        return tuple(_pull(outputs, aliases, seeds, local.grad))
+
+    return tree.unflatten(structure, [out.detach() for out in outputs]), pull
+
+
+def _alias_argument(args: list[Any], position: int) -> tuple[list[Tensor], Any]:
+    """Replace an argument by aliases that belong to this call alone; return them with their structure."""
+    if not -len(args) <= position < len(args):
+        raise IndexRangeError(f"argnums={position}, but the function was called with {len(args)} positional arguments.")
+    leaves, structure = tree.flatten(args[position])
+    aliases = []
+    for leaf in leaves:
+        x = as_tensor(leaf)
+        if not x.dtype.is_float:
+            raise DTypeError(f"only float arguments have gradients; argument {position} is {x.dtype.name}: use .astype(cr.float32).")
+        aliases.append(bind(PRIMITIVES["identity"], x) if x._node is not None else x.detach().requires_grad_())
+    args[position] = tree.unflatten(structure, aliases)
+    return aliases, structure
+
+
+def _pull(outputs: list[Tensor], aliases: list[tuple[list[Tensor], Any]], seeds: Any, outer: bool) -> list[Any]:
+    """Return the gradients of the outputs by the aliases, in the arguments' containers; zeros where nothing depends."""
+    inputs = [alias for group, _ in aliases for alias in group]
+    live = [i for i, out in enumerate(outputs) if isinstance(out, Tensor) and out._node is not None]
+    chosen = [outputs[i] for i in live]
+    upstream = None if seeds is None else [seeds[i] for i in live]
+    create = outer and _reaches_others([*(out._node for out in chosen), *(s._node for s in upstream or () if s._node)], inputs)
+    found = gradients(chosen, inputs, upstream, retain_graph=True, create_graph=create) if chosen else [None] * len(inputs)
+    filled = iter([g if g is not None else alias.detach() * 0 for g, alias in zip(found, inputs, strict=True)])
+    return [tree.unflatten(structure, [next(filled) for _ in group]) for group, structure in aliases]
+
+
+def _reaches_others(starts: list[Node], inputs: list[Tensor]) -> bool:
+    """Return whether the tape behind `starts` ends anywhere but in aliases that are leaves of this call."""
+    own = {tensor._node for tensor in inputs}
+    seen: set[Node] = set()
+    stack = list(starts)
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if isinstance(node, Leaf) and node not in own:
+            return True
+        stack.extend(edge[0] for edge in node.edges if edge is not None)
+    return False

@@ -1,0 +1,100 @@
+"""Running a graph with the NumPy references of its primitives.
+
+The plan is made once per graph: which slot each value lives in, and after which equation a buffer is not needed any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from chainrule.core.bind import bind
+from chainrule.core.graph import Graph, Variable
+from chainrule.core.tensor import Tensor
+from chainrule.ops._inputs import constant
+
+__all__ = ["ReferenceExecutor", "evaluate", "without_dead_code"]
+
+
+class ReferenceExecutor:
+    """A graph made callable on NumPy arrays.
+
+    Args:
+        graph: a checked graph.
+    """
+
+    def __init__(self, graph: Graph):
+        slots: dict[Variable, int] = {v: i for i, v in enumerate(graph.inputs)}
+        self.constants: list[tuple[int, np.ndarray]] = []
+
+        def slot(v: Variable) -> int:
+            if v not in slots:
+                slots[v] = len(slots)
+                if v.constant is not None:
+                    self.constants.append((slots[v], v.constant))
+            return slots[v]
+
+        last_use: dict[int, int] = {}
+        plan = []
+        for number, equation in enumerate(graph.equations):
+            inputs = [slot(v) for v in equation.inputs]
+            outputs = [slot(v) for v in equation.outputs]
+            for index in (*inputs, *outputs):
+                last_use[index] = number
+            plan.append((equation.primitive.run, inputs, dict(equation.attributes), outputs))
+        self.outputs = [slot(v) for v in graph.outputs]
+        kept = {*self.outputs, *(index for index, _ in self.constants)}
+        dying: dict[int, list[int]] = {}
+        for index, number in last_use.items():
+            if index not in kept:
+                dying.setdefault(number, []).append(index)
+        self.plan = [(*step, dying.get(number, [])) for number, step in enumerate(plan)]
+        self.size = len(slots)
+
+    def __call__(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Run the graph.
+
+        Args:
+            inputs: one array per graph input, of its type.
+
+        Returns:
+            One array per graph output.
+
+        Raises:
+            ChainruleError: an operation refuses its data (an index out of range, a non-finite loss).
+        """
+        values: list = [*inputs, *[None] * (self.size - len(inputs))]
+        for index, array in self.constants:
+            values[index] = array
+        for run, sources, attributes, targets, dead in self.plan:
+            for target, array in zip(targets, run([values[i] for i in sources], attributes), strict=True):
+                values[target] = array
+            for index in dead:
+                values[index] = None
+        return [values[i] for i in self.outputs]
+
+
+def without_dead_code(graph: Graph) -> Graph:
+    """Return the graph without equations whose outputs nobody reads; those with an effect stay."""
+    needed = set(graph.outputs)
+    kept = []
+    for equation in reversed(graph.equations):
+        if equation.primitive.effect or any(v in needed for v in equation.outputs):
+            kept.append(equation)
+            needed.update(equation.inputs)
+    return Graph(graph.name, graph.inputs, tuple(reversed(kept)), graph.outputs, graph.labels)
+
+
+def evaluate(graph: Graph, inputs: Sequence[Tensor]) -> list[Tensor]:
+    """Run the graph operation by operation through `bind`, so that it is recorded like eager code."""
+    values: dict[Variable, Tensor] = dict(zip(graph.inputs, inputs, strict=True))
+
+    def value(v: Variable) -> Tensor:
+        return values[v] if v.constant is None else constant(v.constant)
+
+    for equation in graph.equations:
+        results = bind(equation.primitive, *(value(v) for v in equation.inputs), **equation.attributes)
+        results = results if equation.primitive.multiple else (results,)
+        values.update(zip(equation.outputs, results, strict=True))
+    return [value(v) for v in graph.outputs]
