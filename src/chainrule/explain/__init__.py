@@ -1,0 +1,15 @@
+"""Looking inside a network, and showing it: pictures, the states of a network for one sample, the report of a run.
+
+In: plain arrays and numbers, or a module and a sample. Out: pictures, `LayerStates`, one self-contained report.html.
+
+    pictures.py   arrays as pictures, PNG
+    network.py    a model and a sample -> values and gradients of every layer
+    contents.py   what a report holds
+    report.py     the page; _curves, _results and _insides draw its sections, _html its text and numbers
+    assets/       style and script of the page, and uPlot with its licence
+"""
+
+from chainrule.explain import pictures, report
+from chainrule.explain.contents import LayerRow, LayerState, LayerStates, Mistake, RunReport
+
+__all__ = ["LayerRow", "LayerState", "LayerStates", "Mistake", "RunReport", "pictures", "report"]
