@@ -19,7 +19,7 @@ from chainrule.core.errors import GradientError, ShapeError, user_location
 from chainrule.core.primitive import PRIMITIVES
 from chainrule.core.tape import Leaf, Node, check_alive
 from chainrule.core.tensor import Tensor
-from chainrule.ops.creation import ones
+from chainrule.ops.creation import ones, zeros
 
 __all__ = ["backward", "gradients"]
 
@@ -189,14 +189,14 @@ def _push(node: Node, arrived: list[Tensor | None], pending: dict[Node, list[Ten
         return
     check_alive(node)
     full = [_zeros(*node.outputs[i]) if g is None else g for i, g in enumerate(arrived)]
+    if context.local.checks:
+        context.local.pulled = node
     for edge, wants, type, g in zip(node.edges, wanted, node.types, node.pull(full), strict=True):
         if wants and g is not None:
             _add(pending[edge[0]], edge[1], unbroadcast(g, *type))
 
 
 def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> Tensor:
-    from chainrule.ops.creation import zeros
-
     return zeros(shape, dtype=dtype_of(dtype))
 
 

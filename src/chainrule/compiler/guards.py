@@ -45,7 +45,7 @@ class Guards:
         self.identities: list[tuple[str, Callable[[], Any], Any]] = []
         self.versioned: list[tuple[str, Versioned, tuple[int, ...]]] = []
         self._seen: set[int] = set()
-        self._function(function, function.__name__ if hasattr(function, "__name__") else "step")
+        self._function(function, getattr(function, "__name__", "step"), root=True)
         for item in extra:
             self._object("argument", lambda item=item: item, item, frozenset(), 0)
         self.epoch = context.epoch()
@@ -72,21 +72,25 @@ class Guards:
         return None
 
     # ------------------------------------------------------------------------------------------------ collecting
-    def _function(self, function: Any, name: str) -> None:
-        if isinstance(function, types.MethodType):
-            self._object("self", lambda: function.__self__, function.__self__, _names(function.__code__), 0)
-            function = function.__func__
+    def _function(self, function: Any, name: str, root: bool = False) -> None:
+        """Guard what a function reaches by name; library code is left out, unless it was itself handed to jit."""
         function = getattr(function, "__wrapped__", function)
+        if isinstance(function, types.MethodType):
+            for method in _methods(type(function.__self__), function.__func__):
+                self._object("self", lambda: function.__self__, function.__self__, _names(method.__code__), 0)
+                self._function(method, name, root)
+            return
         code = getattr(function, "__code__", None)
-        if code is None or id(code) in self._seen or _installed(code.co_filename):
-            if code is None and callable(function):
-                self._object(name, lambda: function, function, frozenset(), 0)
+        if code is None:
+            self._object(name, lambda: function, function, frozenset(), 0)
+            return
+        if id(code) in self._seen or (_installed(code.co_filename) and not root):
             return
         self._seen.add(id(code))
         names = _names(code)
         for variable, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             self._object(variable, lambda cell=cell: _contents(cell), _contents(cell), names, 0)
-        space = function.__globals__
+        space = function.__globals__ if not _installed(code.co_filename) else {}
         for variable in sorted(names & space.keys()):
             self._object(variable, lambda variable=variable: space.get(variable, _MISSING), space[variable], names, 0)
         for variable, default in _defaults(function):
@@ -114,7 +118,8 @@ class Guards:
         """Follow a user-written forward into its own globals."""
         forward = getattr(type(value), "forward", None)
         if isinstance(forward, types.FunctionType):
-            self._function(forward, name)
+            for method in _methods(type(value), forward):
+                self._function(method, name)
         for part in value._versioned_parts():
             self._method(name, part)
 
@@ -147,6 +152,18 @@ def _names(code: types.CodeType) -> frozenset[str]:
         if isinstance(constant, types.CodeType):
             names |= _names(constant)
     return frozenset(names)
+
+
+def _methods(kind: type, function: types.FunctionType) -> list[types.FunctionType]:
+    """Return a method and the methods of its class that it calls by name, directly or not."""
+    found, stack = [], [function]
+    while stack:
+        method = stack.pop()
+        if method not in found:
+            found.append(method)
+            called = (getattr(kind, name, None) for name in _names(method.__code__))
+            stack += [item for item in called if isinstance(item, types.FunctionType)]
+    return found
 
 
 def _defaults(function: types.FunctionType) -> Iterator[tuple[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy import ndarray
 
-from chainrule.core.context import local
+from chainrule.core.context import local, module_path
 from chainrule.core.primitive import Primitive
 from chainrule.core.tape import Node
 from chainrule.core.tensor import Tensor, leaked
@@ -77,3 +77,5 @@ def _record(primitive: Primitive, inputs: tuple, values: list, outputs: list[Ten
         if out._value.dtype.kind not in "iub":
             out._node, out._index = node, index
     node.keep(inputs, values, outputs)
+    if local.checks:
+        node.place = module_path()

@@ -19,7 +19,8 @@ __all__ = ["Versioned", "enable_grad", "is_grad_enabled", "no_grad", "structure_
 class _Local(threading.local):
     grad = True  # record operations on the tape
     interpreter: Any = None  # the innermost tracer, or None: run eagerly
-    checks: tuple = ()  # observers called after each eager operation (debug_nans)
+    checks: tuple = ()  # observers called after each operation: (primitive, inputs, outputs, attributes)
+    pulled: Any = None  # while observed: the node whose gradient rule is running
 
     def __init__(self) -> None:
         self.modules: list[Any] = []  # modules being called, outermost first
@@ -45,7 +46,8 @@ class Versioned:
     """Base of objects that compiled steps depend on: `structure_version` changes when their structure does.
 
     A subclass calls `self._touch()` whenever something that a trace would have frozen changes, and lists the parts
-    that have versions of their own in `_versioned_parts()`.
+    that have versions of their own in `_versioned_parts()`. What is switched to and fro, like train and eval, it returns
+    from `_mode()` instead, and calls `structure_changed()`, so that a trace fits again when it is switched back.
     """
 
     structure_version: int = 0
@@ -56,14 +58,18 @@ class Versioned:
     def _versioned_parts(self) -> list[Versioned]:
         return []
 
-    def _fingerprint(self) -> tuple[int, ...]:
-        """Return the versions of this object and all its parts."""
-        versions, stack, seen = [], [self], set()
+    def _mode(self) -> Any:
+        return None
+
+    def _fingerprint(self) -> tuple:
+        """Return the versions and modes of this object and all its parts."""
+        versions: list[Any] = []
+        stack, seen = [self], set()
         while stack:
             part = stack.pop()
             if id(part) not in seen:
                 seen.add(id(part))
-                versions.append(part.structure_version)
+                versions.append((part.structure_version, part._mode()))
                 stack.extend(part._versioned_parts())
         return tuple(versions)
 

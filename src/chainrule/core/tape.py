@@ -50,7 +50,7 @@ class Node:
         outputs: per output its (shape, NumPy dtype).
     """
 
-    __slots__ = ("attributes", "edges", "kept", "outputs", "primitive", "retained", "sequence", "types")
+    __slots__ = ("attributes", "edges", "kept", "outputs", "place", "primitive", "retained", "sequence", "types")
 
     def __init__(self, primitive: Primitive | None, attributes: dict, edges: Sequence[Edge | None], types: Sequence, outputs: Sequence):
         self.primitive, self.attributes = primitive, attributes
@@ -58,6 +58,7 @@ class Node:
         self.kept: dict[str, Any] | None = {}
         self.retained: dict[int, weakref.ref] | None = None  # tensors that asked for their gradient: index -> tensor
         self.sequence = next(_sequence)
+        self.place: str | None = None  # the module and line, noted only while operations are observed
 
     @property
     def name(self) -> str:

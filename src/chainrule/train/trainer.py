@@ -1,0 +1,395 @@
+"""The Trainer: a loop around a step that you can also write by hand.
+
+    outputs = model(x);  loss = loss_function(outputs, y)
+    optimizer.zero_grad();  loss.backward();  optimizer.step()
+
+The same step runs eagerly or through `cr.jit`. Around it: metrics exact over ragged batches, schedules, gradient
+accumulation, clipping, a moving average of the weights, callbacks, checkpoints, and guards that name the module where a
+NaN began. Everything a run needs to continue is in `state_dict`, so that an interrupted and resumed run ends with the
+same bits as one that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from chainrule.compiler import jit
+from chainrule.core.context import no_grad
+from chainrule.core.errors import ChainruleError, NonFiniteError
+from chainrule.core.tensor import Tensor
+from chainrule.ops.guard import check_finite
+from chainrule.ops.random import default_generator
+from chainrule.optim import clip_grad_norm_
+from chainrule.train.callbacks import Callback
+from chainrule.train.checkpoint import Checkpoints
+
+__all__ = ["Trainer"]
+
+
+class Trainer:
+    """Train a model on batches (x, y), and measure it.
+
+    Args:
+        model: an `nn.Module`.
+        loss: function or module of (outputs, targets) that returns the mean loss of the batch, a scalar.
+        optimizer: from `cr.optim`, over the model's parameters.
+        metrics: name -> `cr.metrics` metric, measured on training batches and in `evaluate`; default none.
+        schedule: from `cr.optim.schedules`; stepped after each update or epoch, see `schedule_every`; default none.
+        schedule_every: "step" or "epoch"; default "epoch".
+        average: an `optim.ExponentialMovingAverage` of the weights, updated after each step; default none.
+        max_norm: clip the gradient's norm to this, > 0; default no clipping.
+        accumulate: batches per update, >= 1; their gradient equals that of one large batch; default 1.
+        callbacks: called after steps and epochs, in order; default none.
+        checkpoints: where to save the run, or None; default None.
+        checkpoint_every: steps between checkpoints, besides one after each epoch; default 1000.
+        compiled: run the step through `cr.jit`; default True.
+
+    Raises:
+        ValueError: a setting outside its range.
+
+    Example:
+        >>> import chainrule as cr
+        >>> from chainrule import nn, optim, data
+        >>> _ = cr.manual_seed(0)
+        >>> model = nn.Linear(2, 2)
+        >>> trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.5))
+        >>> loader = data.DataLoader(data.ArrayDataset([[0.0, 1.0], [1.0, 0.0]], [0, 1]), batch_size=2)
+        >>> history = trainer.fit(loader, epochs=20)
+        >>> history[-1]["train_loss"] < history[0]["train_loss"]
+        True
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        optimizer: Any,
+        *,
+        metrics: dict[str, Any] | None = None,
+        schedule: Any = None,
+        schedule_every: str = "epoch",
+        average: Any = None,
+        max_norm: float | None = None,
+        accumulate: int = 1,
+        callbacks: Sequence[Callback] = (),
+        checkpoints: Checkpoints | None = None,
+        checkpoint_every: int = 1000,
+        compiled: bool = True,
+    ):
+        if schedule_every not in ("step", "epoch"):
+            raise ValueError(f"Trainer.schedule_every must be 'step' or 'epoch'; got {schedule_every!r}.")
+        for name, value in (("accumulate", accumulate), ("checkpoint_every", checkpoint_every)):
+            if value < 1:
+                raise ValueError(f"Trainer.{name} must be an int >= 1; got {value}.")
+        if max_norm is not None and not max_norm > 0:
+            raise ValueError(f"Trainer.max_norm must be a float > 0 or None; got {max_norm}.")
+        self.model, self.loss, self.optimizer = model, loss, optimizer
+        self.metrics = dict(metrics or {})
+        self.schedule, self.schedule_every, self.average = schedule, schedule_every, average
+        self.max_norm, self.accumulate = max_norm, accumulate
+        self.callbacks = list(callbacks)
+        self.checkpoints, self.checkpoint_every = checkpoints, checkpoint_every
+        self.compiled = compiled
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.step = 0  # updates so far
+        self.epoch = 0  # epochs completed
+        self.history: list[dict[str, Any]] = []
+        self.finished = False
+        self.stop_reason: str | None = None
+        self._running = _Running()
+        wrap = jit if compiled else (lambda function: function)
+        self._steps = {name: wrap(getattr(self, name)) for name in ("train_step", "gather_step", "update_step", "evaluate_step")}
+
+    # ------------------------------------------------------------------------------------------------ the step
+    def train_step(self, x: Tensor, y: Tensor) -> Tensor:
+        """Do one update on a batch; return the loss before it."""
+        self.optimizer.zero_grad()
+        outputs = self.model(x)
+        loss = check_finite(self.loss(outputs, y), what="the loss")
+        loss.backward()
+        self._update()
+        self._measure(outputs, y)
+        return loss
+
+    def gather_step(self, x: Tensor, y: Tensor) -> Tensor:
+        """Add the gradient of the batch's summed loss to `.grad`; return the mean loss."""
+        outputs = self.model(x)
+        loss = check_finite(self.loss(outputs, y), what="the loss")
+        (loss * x.shape[0]).backward()
+        self._measure(outputs, y)
+        return loss
+
+    def update_step(self, samples: Tensor) -> None:
+        """Divide the gathered gradients by the number of samples, and do one update."""
+        with no_grad():
+            for p in self.parameters:
+                if p.grad is not None:
+                    p.grad = p.grad / samples.astype(p.dtype)
+        self._update()
+        self.optimizer.zero_grad()
+
+    def evaluate_step(self, x: Tensor, y: Tensor) -> Tensor:
+        """Measure one batch without gradients; return its mean loss."""
+        with no_grad():
+            outputs = self.model(x)
+            self._measure(outputs, y)
+            return self.loss(outputs, y)
+
+    def _update(self) -> None:
+        norm = clip_grad_norm_(self.parameters, self.max_norm if self.max_norm is not None else float("inf"))
+        check_finite(norm, what="the gradient")
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update()
+
+    def _measure(self, outputs: Tensor, y: Tensor) -> None:
+        with no_grad():
+            for metric in self.metrics.values():
+                metric.update(outputs.detach(), y)
+
+    # ------------------------------------------------------------------------------------------------ the loop
+    def fit(self, loader: Any, epochs: int, watched: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Train until `epochs` epochs are done, counting those done before; stop early if a callback asks.
+
+        Args:
+            loader: iterable of (x, y) with `state_dict`, such as `data.DataLoader`.
+            epochs: number of epochs in all, >= 0.
+            watched: name -> loader, evaluated after each epoch into "<name>_loss", "<name>_<metric>"; default none.
+
+        Returns:
+            One record per epoch: {"epoch", "step", "train_loss", "train_<metric>", "<name>_loss", ..., "lr", "seconds"}.
+
+        Raises:
+            NonFiniteError: the loss or the gradient is NaN or infinite; names the module where it began. The model and
+                the optimizer are as before that step.
+        """
+        if self.finished:  # a new call, for more epochs; a resumed run keeps its reason to stop
+            self.finished, self.stop_reason = False, None
+        self.epochs, self.batches = epochs, len(loader)
+        started = False
+        try:
+            for callback in self.callbacks:
+                callback.on_start(self)
+            started = True
+            while self.epoch < epochs and self.stop_reason is None:
+                self._run_epoch(loader, watched or {})
+            self.finished = True
+        finally:
+            for callback in self.callbacks if started else ():
+                callback.on_end(self)
+        return self.history
+
+    def _run_epoch(self, loader: Any, watched: dict[str, Any]) -> None:
+        self.model.train()
+        running = self._running
+        begin = time.perf_counter()
+        for x, y in loader:
+            self._train_batch(x, y, running)
+            if running.pending_batches == 0:
+                self._after_update(loader, begin)
+        if running.pending_batches:
+            self._finish_update(running)
+            self._after_update(loader, begin)
+        self._end_epoch(loader, watched, begin)
+
+    def _train_batch(self, x: Tensor, y: Tensor, running: _Running) -> None:
+        name = "train_step" if self.accumulate == 1 else "gather_step"
+        try:
+            loss = self._steps[name](x, y).item()
+        except NonFiniteError as error:
+            raise self._explained(error, x, y) from None
+        running.add(loss, x.shape[0])
+        if self.accumulate > 1:
+            running.pending_batches += 1
+            running.pending_samples += x.shape[0]
+            if running.pending_batches == self.accumulate:
+                self._finish_update(running)
+
+    def _finish_update(self, running: _Running) -> None:
+        """Do the update that the gathered batches wait for."""
+        from chainrule.ops import asarray
+
+        self._steps["update_step"](asarray(running.pending_samples))
+        running.pending_batches = running.pending_samples = 0
+
+    def _after_update(self, loader: Any, begin: float) -> None:
+        lr = self.learning_rate
+        self.step += 1
+        if self.schedule is not None and self.schedule_every == "step":
+            self.schedule.step()
+        running = self._running
+        record = {"step": self.step, "epoch": self.epoch, "loss": running.last, "lr": lr}
+        record |= {"seconds": round(running.seconds + time.perf_counter() - begin, 6)}
+        for callback in self.callbacks:
+            callback.on_step(self, record)
+        if self.checkpoints is not None and self.step % self.checkpoint_every == 0:
+            running.seconds, before = running.seconds + time.perf_counter() - begin, running.seconds
+            self.checkpoints.save(self.state_dict(loader), self.step)
+            running.seconds = before
+
+    def _end_epoch(self, loader: Any, watched: dict[str, Any], begin: float) -> None:
+        running = self._running
+        seconds = running.seconds + time.perf_counter() - begin
+        record: dict[str, Any] = {"epoch": self.epoch, "step": self.step, "train_loss": running.mean}
+        record |= {f"train_{name}": metric.compute() for name, metric in self.metrics.items() if running.samples}
+        record |= {"lr": self.learning_rate, "samples": running.samples, "seconds": round(seconds, 6)}
+        for name, watched_loader in watched.items():
+            measured = self.evaluate(watched_loader)
+            record |= {f"{name}_{key}": value for key, value in measured.items() if key != "samples"}
+        if self.schedule is not None and self.schedule_every == "epoch":
+            self._step_schedule(record)
+        self.epoch += 1
+        self.history.append(record)
+        self._running = _Running()
+        for metric in self.metrics.values():
+            metric.reset()
+        for callback in self.callbacks:
+            callback.on_epoch(self, record)
+        if self.checkpoints is not None:
+            self.checkpoints.save(self.state_dict(loader), self.step)
+
+    def _step_schedule(self, record: dict[str, Any]) -> None:
+        monitor = getattr(self.schedule, "monitor", None)
+        if monitor is None:
+            self.schedule.step()
+        elif monitor in record:
+            self.schedule.step(record[monitor])
+        else:
+            raise KeyError(f"the schedule watches {monitor!r}, but an epoch's record has: {', '.join(record)}.")
+
+    def evaluate(self, loader: Iterable[Any]) -> dict[str, Any]:
+        """Measure the model on batches, without gradients and in eval mode; exact over ragged batches.
+
+        Args:
+            loader: iterable of (x, y).
+
+        Returns:
+            {"samples", "loss", and one entry per metric}.
+
+        Raises:
+            ValueError: the loader gave no batch.
+        """
+        kept = {name: metric.state_dict() for name, metric in self.metrics.items()}
+        training = self.model.training
+        running = _Running()
+        self.model.eval()
+        try:
+            for metric in self.metrics.values():
+                metric.reset()
+            for x, y in loader:
+                running.add(self._steps["evaluate_step"](x, y).item(), x.shape[0])
+            if not running.samples:
+                raise ValueError("evaluate: the loader gave no batch; there is nothing to measure.")
+            return {
+                "samples": running.samples,
+                "loss": running.mean,
+                **{name: metric.compute() for name, metric in self.metrics.items()},
+            }
+        finally:
+            self.model.train(training)
+            for name, metric in self.metrics.items():
+                metric.load_state_dict(kept[name])
+
+    @property
+    def learning_rate(self) -> float:
+        """Learning rate of the first parameter group."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def stop(self, reason: str) -> None:
+        """Ask the run to end after this epoch; callbacks call it."""
+        self.stop_reason = reason
+
+    def _explained(self, error: NonFiniteError, x: Tensor, y: Tensor) -> NonFiniteError:
+        """Return the error with the place where the first NaN or infinity began, found by running the batch eagerly."""
+        from chainrule.debug import find_nan
+
+        def again() -> None:
+            self.optimizer.zero_grad()
+            self.loss(self.model(x), y).backward()
+
+        weights, numbers = self.model.state_dict(), default_generator.state_dict()
+        found = find_nan(again)
+        self.optimizer.zero_grad()
+        self.model.load_state_dict(weights)
+        default_generator.load_state_dict(numbers)
+        place = f" It began in {found}." if found else " It did not come back when the batch was run eagerly."
+        return NonFiniteError(
+            f"{error.message} at step {self.step + 1} (epoch {self.epoch}).{place} The model is as it was before this step; "
+            "lower the learning rate, clip the gradient (max_norm), or check the data for extreme values."
+        )
+
+    # ------------------------------------------------------------------------------------------------ state
+    def _parts(self) -> dict[str, Any]:
+        parts = {"model": self.model, "optimizer": self.optimizer, "schedule": self.schedule, "average": self.average}
+        parts |= {"generator": default_generator, **{f"metric {name}": metric for name, metric in self.metrics.items()}}
+        parts |= {f"callback {i} {type(callback).__name__}": callback for i, callback in enumerate(self.callbacks)}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def state_dict(self, loader: Any) -> dict[str, Any]:
+        """Return all that the run needs to continue: weights, optimizer, schedule, generator, position, partial sums.
+
+        Args:
+            loader: the training loader, whose position belongs to the state.
+
+        Returns:
+            Nested dict for `Checkpoints`.
+        """
+        return {
+            "step": self.step,
+            "epoch": self.epoch,
+            "stop_reason": self.stop_reason,
+            "history": self.history,
+            "running": vars(self._running),
+            "gradients": [p.grad for p in self.parameters] if self._running.pending_batches else None,
+            "loader": loader.state_dict(),
+            "parts": {name: part.state_dict() for name, part in self._parts().items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any], loader: Any) -> None:
+        """Continue where `state_dict` was taken; settings must be those of that run.
+
+        Args:
+            state: from `state_dict`.
+            loader: the training loader; it is put at its position.
+
+        Raises:
+            ChainruleError: the state belongs to other settings; nothing is changed then.
+        """
+        parts = self._parts()
+        if list(parts) != list(state["parts"]):
+            raise ChainruleError(f"the checkpoint holds {', '.join(state['parts'])}; this run has {', '.join(parts)}.")
+        loader.load_state_dict(state["loader"])
+        for name, part in parts.items():
+            part.load_state_dict(state["parts"][name])
+        self.step, self.epoch, self.history = state["step"], state["epoch"], state["history"]
+        self._running = _Running(**state["running"])
+        for p, gradient in zip(self.parameters, state["gradients"] or [None] * len(self.parameters), strict=True):
+            p.grad = gradient
+        self.stop_reason = state["stop_reason"]
+
+
+class _Running:
+    """Sums over the batches of an epoch so far."""
+
+    def __init__(
+        self,
+        loss_sum: float = 0.0,
+        samples: int = 0,
+        last: float = 0.0,
+        seconds: float = 0.0,
+        pending_batches: int = 0,
+        pending_samples: int = 0,
+    ):
+        self.loss_sum, self.samples, self.last, self.seconds = loss_sum, samples, last, seconds
+        self.pending_batches, self.pending_samples = pending_batches, pending_samples
+
+    def add(self, loss: float, samples: int) -> None:
+        self.loss_sum += loss * samples
+        self.samples += samples
+        self.last = loss
+
+    @property
+    def mean(self) -> float:
+        return self.loss_sum / self.samples if self.samples else float("nan")
