@@ -65,10 +65,10 @@ def _collate(samples: Sequence[Any], indices: Sequence[int], place: str) -> Any:
 def _stack(samples: Sequence[Any], indices: Sequence[int], place: str) -> np.ndarray:
     arrays = [np.asarray(sample) for sample in samples]
     first = arrays[0]
-    for array, index in zip(arrays, indices):
+    for sample, array, index in zip(samples, arrays, indices):
         if array.dtype.kind in "OUSM":
             raise DataError(
-                f"sample {index}{_at(place)} is {type(samples[0]).__name__}, which can't be stacked into a tensor. "
+                f"sample {index}{_at(place)} is {type(sample).__name__}, which can't be stacked into a tensor. "
                 "Return arrays or numbers from the data set, or pass collate= to the loader."
             )
         if array.shape != first.shape:

@@ -87,7 +87,7 @@ def _totals(sizes: Sequence[Any], samples: int) -> list[int]:
                 f"got {shown}, which add up to {sum(given)}."
             )
         return [int(size) for size in given]
-    if min(given) <= 0 or abs(sum(given) - 1) > 1e-9:
+    if not (min(given) > 0 and abs(sum(given) - 1) <= 1e-9):  # this way round, NaN is refused too
         raise DataError(
             f"split.sizes as fractions must each be > 0 and add up to 1; got {shown}, which add up to {sum(given):.6g}."
         )
