@@ -14,12 +14,12 @@ import numpy as np
 
 from chainrule.core.bind import bind
 from chainrule.core.context import local
-from chainrule.core.dtypes import DType, dtype_of, promote, scalar_dtype
+from chainrule.core.dtypes import DType, dtype_of, promote, scalar_dtype, to_dtype
 from chainrule.core.errors import DTypeError, IndexRangeError, ShapeError
 from chainrule.core.primitive import PRIMITIVES
 from chainrule.core.tensor import Tensor
 
-__all__ = ["as_tensor", "axes_tuple", "axis_index", "cast", "constant", "numbers", "pair", "shape_tuple"]
+__all__ = ["as_tensor", "axes_tuple", "axis_index", "cast", "check_device", "constant", "numbers", "pair", "shape_tuple"]
 
 numbers = (bool, int, float)
 
@@ -45,18 +45,17 @@ def scalar(value: bool | int | float, dtype: DType) -> Tensor:
 def as_tensor(value: Any, like: Tensor | None = None) -> Tensor:
     """Return `value` as a tensor; a Python number takes the dtype it has beside `like`.
 
+    np.float64 is a Python float, so `x * np.sqrt(2.0)` keeps the dtype of `x`; all other NumPy values keep their own.
+
     Raises:
         DTypeError: the value is neither a tensor, an array, a number nor a nested list of numbers.
     """
     if isinstance(value, Tensor):
         return value
-    if isinstance(value, numbers):
-        default = {bool: "bool", int: "int64", float: "float32"}[type(value)]
-        return scalar(value, scalar_dtype(value, like.dtype) if like is not None else dtype_of(np.dtype(default)))
+    if isinstance(value, numbers) and (like is not None or not isinstance(value, np.generic)):
+        return scalar(value, scalar_dtype(value, like.dtype) if like is not None else to_dtype(type(value)))
     if isinstance(value, np.ndarray | np.generic):
-        array = np.array(value)
-        dtype_of(array.dtype)
-        return constant(array)
+        return constant(np.array(value, dtype=dtype_of(value.dtype).numpy))
     raise DTypeError(f"expected a tensor or a number; got {type(value).__name__}: convert it with cr.asarray.")
 
 
@@ -120,3 +119,13 @@ def shape_tuple(shape: int | Sequence[int], name: str) -> tuple[int, ...]:
         return (operator.index(shape),) if not isinstance(shape, tuple | list) else tuple(operator.index(n) for n in shape)
     except TypeError:
         raise ShapeError(f"{name}: a shape is an integer or a tuple of integers; got {shape!r}.") from None
+
+
+def check_device(name: str, device: str | None) -> None:
+    """Refuse every device but the CPU.
+
+    Raises:
+        ValueError: `device` is neither None nor "cpu".
+    """
+    if device is not None and device != "cpu":
+        raise ValueError(f'{name}.device must be None or "cpu"; got {device!r}.')

@@ -9,7 +9,7 @@ import numpy as np
 
 from chainrule.core.dtypes import DType, bool_
 from chainrule.core.errors import DTypeError, ShapeError
-from chainrule.core.primitive import Invalid, Sample, TensorType
+from chainrule.core.primitive import Sample, TensorType
 
 __all__ = ["broadcast_shapes", "elementwise_flops", "elementwise_shape", "grid", "integers"]
 
@@ -21,7 +21,13 @@ KINDS: dict[str, tuple[tuple[str, ...], str]] = {
     "bool": (("bool",), "a bool tensor"),
     "any": (("float", "int", "uint", "bool"), "a tensor"),
 }
-_FIX = {"float": ": use .astype(cr.float32)", "bool": ": compare it with something, or use .astype(bool)"}
+FIX = {
+    "float": ": use .astype(cr.float32)",
+    "numeric": ": use .astype(cr.int64)",
+    "integer": ": use .astype(cr.int64)",
+    "integer or bool": ": use .astype(cr.int64)",
+    "bool": ": compare it with something, or use .astype(bool)",
+}
 
 
 def broadcast_shapes(name: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
@@ -61,7 +67,7 @@ def elementwise_shape(name: str, kind: str, result: DType | None = None) -> Call
         first = types[0].dtype
         for type in types:
             if type.dtype.kind not in kinds:
-                raise DTypeError(f"{name} needs {words}; got {type.dtype.name}{_FIX.get(kind, '')}.")
+                raise DTypeError(f"{name} needs {words}; got {type.dtype.name}{FIX.get(kind, '')}.")
             if type.dtype is not first:
                 raise DTypeError(f"{name}: the dtypes {first.name} and {type.dtype.name} differ; convert one with .astype.")
         return TensorType(broadcast_shapes(name, *(type.shape for type in types)), result or first)
@@ -100,8 +106,3 @@ def integers(count: int, low: int = -5, high: int = 6, dtype: str = "int64") -> 
     rng = np.random.default_rng(7)
     rows = _UNARY if count == 1 else _BINARY
     return [Sample(tuple(rng.integers(low, high, shape).astype(dtype) for shape in row), smooth=False) for row in rows]
-
-
-def refuses_integers(name: str, count: int = 1) -> list[Invalid]:
-    """Return the invalid sample that a float-only primitive shares with all others."""
-    return [Invalid((np.arange(3),) * count, f"{name} needs a float tensor; got int64: use .astype(cr.float32).")]

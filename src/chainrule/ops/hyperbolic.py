@@ -1,0 +1,182 @@
+"""Hyperbolic functions and their inverses, elementwise."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from chainrule.core.bind import bind
+from chainrule.core.primitive import Edge
+from chainrule.core.tensor import Tensor
+from chainrule.ops._elementwise import ANY, elementwise
+from chainrule.ops._inputs import as_tensor
+from chainrule.ops.powers import rsqrt
+
+__all__ = ["acosh", "asinh", "atanh", "cosh", "sinh", "tanh"]
+
+# ---------------------------------------------------------------------------------------------------- primitives
+sinh_p = elementwise("sinh", lambda x: np.sinh(x), ANY, derivative=lambda x: cosh(x))
+cosh_p = elementwise(
+    "cosh",
+    lambda x: np.cosh(x),
+    ANY,
+    derivative=lambda x: sinh(x),
+    edges=[Edge((0.0,), (0.0,), why="the lowest point")],
+)
+tanh_p = elementwise(
+    "tanh",
+    lambda x: np.tanh(x),
+    ANY,
+    derivative=lambda y: 1.0 - y * y,
+    edges=[
+        Edge((0.0,), (1.0,), why="the steepest point"),
+        Edge((1000.0,), (0.0,), why="saturated"),
+        Edge((-np.inf,), (0.0,), why="saturated"),
+    ],
+)
+asinh_p = elementwise(
+    "asinh",
+    lambda x: np.arcsinh(x),
+    ANY,
+    derivative=lambda x: rsqrt(x * x + 1.0),
+    edges=[Edge((0.0,), (1.0,), why="the steepest point"), Edge((np.inf,), (0.0,), why="flat")],
+)
+acosh_p = elementwise(
+    "acosh",
+    lambda x: np.arccosh(x),
+    (1.3, 3.0),
+    derivative=lambda x: rsqrt(x * x - 1.0),
+    edges=[Edge((1.0,), (np.inf,), why="a vertical tangent"), Edge((0.5,), (np.nan,), why="below 1")],
+)
+atanh_p = elementwise(
+    "atanh",
+    lambda x: np.arctanh(x),
+    (-0.8, 0.8),
+    derivative=lambda x: 1.0 / (1.0 - x * x),
+    edges=[Edge((1.0,), (np.inf,), why="a pole"), Edge((-1.0,), (np.inf,), why="a pole")],
+)
+
+
+def sinh(x: Tensor, /) -> Tensor:
+    """Return the hyperbolic sine elementwise.
+
+        y = (e^x - e^-x) / 2
+
+    Args:
+        x: float tensor of any shape.
+
+    Returns:
+        Tensor of the same shape and dtype.
+
+    Raises:
+        DTypeError: not a float tensor.
+
+    Example:
+        >>> import chainrule as cr
+        >>> cr.sinh(cr.zeros(2))
+        tensor([0., 0.], shape=(2,), dtype=float32)
+    """
+    return bind(sinh_p, as_tensor(x))
+
+
+def cosh(x: Tensor, /) -> Tensor:
+    """Return the hyperbolic cosine elementwise.
+
+        y = (e^x + e^-x) / 2
+
+    Args:
+        x: float tensor of any shape.
+
+    Returns:
+        Tensor of the same shape and dtype.
+
+    Raises:
+        DTypeError: not a float tensor.
+
+    Example:
+        >>> import chainrule as cr
+        >>> cr.cosh(cr.zeros(2))
+        tensor([1., 1.], shape=(2,), dtype=float32)
+    """
+    return bind(cosh_p, as_tensor(x))
+
+
+def tanh(x: Tensor, /) -> Tensor:
+    """Return the hyperbolic tangent elementwise.
+
+        y = (e^x - e^-x) / (e^x + e^-x),   dy/dx = 1 - y^2
+
+    Args:
+        x: float tensor of any shape.
+
+    Returns:
+        Tensor of the same shape and dtype.
+
+    Raises:
+        DTypeError: not a float tensor.
+
+    Example:
+        >>> import chainrule as cr
+        >>> cr.tanh(cr.asarray([0.0, 1000.0]))
+        tensor([0., 1.], shape=(2,), dtype=float32)
+    """
+    return bind(tanh_p, as_tensor(x))
+
+
+def asinh(x: Tensor, /) -> Tensor:
+    """Return the inverse of the hyperbolic sine elementwise.
+
+    Args:
+        x: float tensor of any shape.
+
+    Returns:
+        Tensor of the same shape and dtype.
+
+    Raises:
+        DTypeError: not a float tensor.
+
+    Example:
+        >>> import chainrule as cr
+        >>> cr.asinh(cr.zeros(2))
+        tensor([0., 0.], shape=(2,), dtype=float32)
+    """
+    return bind(asinh_p, as_tensor(x))
+
+
+def acosh(x: Tensor, /) -> Tensor:
+    """Return the inverse of the hyperbolic cosine elementwise.
+
+    Args:
+        x: float tensor of any shape, at least 1; below it NaN.
+
+    Returns:
+        Tensor of the same shape and dtype.
+
+    Raises:
+        DTypeError: not a float tensor.
+
+    Example:
+        >>> import chainrule as cr
+        >>> cr.acosh(cr.ones(2))
+        tensor([0., 0.], shape=(2,), dtype=float32)
+    """
+    return bind(acosh_p, as_tensor(x))
+
+
+def atanh(x: Tensor, /) -> Tensor:
+    """Return the inverse of the hyperbolic tangent elementwise.
+
+    Args:
+        x: float tensor of any shape, in (-1, 1); infinite at -1 and 1, NaN beyond.
+
+    Returns:
+        Tensor of the same shape and dtype.
+
+    Raises:
+        DTypeError: not a float tensor.
+
+    Example:
+        >>> import chainrule as cr
+        >>> cr.atanh(cr.zeros(2))
+        tensor([0., 0.], shape=(2,), dtype=float32)
+    """
+    return bind(atanh_p, as_tensor(x))
