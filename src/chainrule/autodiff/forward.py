@@ -29,7 +29,10 @@ __all__ = ["primitive_jvp"]
 
 
 def primitive_jvp(
-    primitive: Primitive, inputs: Sequence[Tensor], tangents: Sequence[Tensor | None], attributes: dict[str, Any] | None = None
+    primitive: Primitive,
+    inputs: Sequence[Tensor],
+    tangents: Sequence[Tensor | None],
+    attributes: dict[str, Any] | None = None,
 ) -> tuple[Any, Any]:
     """Apply a primitive to inputs and their tangents: the directional derivative of one operation.
 
@@ -59,8 +62,8 @@ def primitive_jvp(
     for position, (x, t) in enumerate(zip(inputs, tangents, strict=True)):
         if t is not None and t.shape != x.shape:
             raise ShapeError(
-                f"primitive_jvp: input {position} of {primitive.name} has the shape {x.shape} and its tangent {t.shape}; "
-                "they must be equal."
+                f"primitive_jvp: input {position} of {primitive.name} has the shape {x.shape} and its tangent "
+                f"{t.shape}; they must be equal."
             )
     output = bind(primitive, *inputs, **attributes)
     outputs = output if primitive.multiple else (output,)
@@ -94,7 +97,8 @@ def _tangent(primitive: Primitive, inputs: Sequence[Tensor], tangents: list, out
     for position, t in enumerate(tangents):
         if t is not None and position not in joint:
             raise GradientError(
-                f"{primitive.name} has no forward rule for input {position}; add jvp= or linear= to its block in {block(primitive)}."
+                f"{primitive.name} has no forward rule for input {position}; "
+                f"add jvp= or linear= to its block in {block(primitive)}."
             )
     mapped = [x if i not in joint else _or_zeros(x, tangents[i]) for i, x in enumerate(inputs)]
     return bind(primitive, *mapped, **attributes)
@@ -111,7 +115,9 @@ def _each(primitive: Primitive, inputs: Sequence[Tensor], tangents: list, attrib
     return total if primitive.multiple else total[0]
 
 
-def _apply(primitive: Primitive, rule: Rule, first: tuple, inputs: Sequence[Tensor], outputs: tuple, attributes: dict) -> Any:
+def _apply(
+    primitive: Primitive, rule: Rule, first: tuple, inputs: Sequence[Tensor], outputs: tuple, attributes: dict
+) -> Any:
     """Call a rule with what its parameters name: inputs, the output, shapes, dtypes."""
     kept = [_named(primitive, name, inputs, outputs) for name in rule.keeps]
     return rule.function(*first, *kept, **{name: attributes[name] for name in rule.attributes})
