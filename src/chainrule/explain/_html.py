@@ -40,9 +40,18 @@ def number(value: float | None, digits: int = 4, *, pad: bool = False) -> str:
 
 
 def percent(share: float | None, digits: int = 2) -> str:
-    """Return a share in [0, 1] as percent; None and NaN, a share of nothing, as a dash."""
+    """Return a share in [0, 1] as percent; None and NaN, a share of nothing, as a dash.
+
+    Only nothing is 0 % and only everything is 100 %: what rounding would move there becomes "under 0.01 %" or
+    "over 99.99 %".
+    """
     if share is None or math.isnan(share):
         return "–"
+    step = 10.0**-digits
+    if 0 < share < step / 200:
+        return f"under {step:.{digits}f}{SPACE}%"
+    if 1 - step / 200 <= share < 1:
+        return f"over {100 - step:.{digits}f}{SPACE}%"
     return f"{100 * share:.{digits}f}{SPACE}%"
 
 
@@ -53,8 +62,8 @@ def integer(value: int) -> str:
 
 def seconds(value: float) -> str:
     """Return a time as people say it: 0.42 s, 5.4 s, 3 min 20 s, 2 h 05 min."""
-    if value < 60:
-        return f"{value:.{2 if value < 1 else 1}f}{SPACE}s"
+    if value < 59.95:  # 59.96 would be shown as 60.0
+        return f"{value:.{2 if value < 0.995 else 1}f}{SPACE}s"
     minutes, rest = divmod(round(value), 60)
     if minutes < 60:
         return f"{minutes}{SPACE}min {rest}{SPACE}s"

@@ -24,6 +24,7 @@ __all__ = ["columns_of", "states_section", "weights_section"]
 
 MOST_LINES = 60  # weights drawn between two columns; more than that and nothing can be told apart
 FULL_COLOUR = 0.995  # share of the first layer's weights inside the colour scale; the few beyond get the full colour
+LETTER, MOST_LETTERS = 9, 14  # width of a letter, letters of the name of a class; longer ones are cut
 MOST_NAMES = 12  # classes whose names stand under the bars of the last layer
 MOST_UNITS = 96  # units drawn in one column
 WIDTH, HEIGHT, TOP = 1080, 620, 66  # of the drawing; TOP is the room for headings
@@ -141,10 +142,13 @@ def forward(run: RunReport, state: LayerStates) -> str:
     left = [(4 + (i % width + 0.5) * side, top + (i // width % height + 0.5) * side) for i in range(inputs)]
     uri, kind = picture_uri(state.picture), picture_kind(state.picture)
     lines, units, heads = [], [], [heading(4 + width * side / 2, f"{inputs} inputs", f"{height} × {width} pixels", "")]
+    right = (
+        WIDTH - 186 - LETTER * min(max(len(str(name)) for name in run.classes), MOST_LETTERS)
+    )  # room for the answers
     before, source = state.picture.astype(np.float64).ravel(), dict(enumerate(left))
     for k, column in enumerate(columns):
         last = k == len(columns) - 1
-        x = 450 + (450 * k / (len(columns) - 1) if len(columns) > 1 else 300)
+        x = 450 + ((right - 450) * k / (len(columns) - 1) if len(columns) > 1 else right - 600)
         spots = places(column, x)
         if column.weights is not None and column.weights.shape[1] == len(before):
             lines.append(lines_between(column.weights, before, source, spots, k))
@@ -239,15 +243,18 @@ def draw_units(column: Column, shade: NDArray[np.float64], spots: Spots, k: int)
 
 def draw_answers(run: RunReport, state: LayerStates, spots: Spots) -> str:
     """Return the names of the classes and their probabilities as bars, beside the last column."""
+    names = [str(name) for name in run.classes]
+    names = [name if len(name) <= MOST_LETTERS else name[: MOST_LETTERS - 1] + "…" for name in names]
+    start = 33 + LETTER * max(len(name) for name in names)
     parts = []
     for unit, (x, y) in spots.items():
         share = float(state.probabilities[unit])
         kind = "true" if unit == state.label else "said" if unit == state.predicted else "other"
         parts.append(
-            f'<text class="name {kind}" x="{x + 24:g}" y="{y + 5:.1f}">{esc(run.classes[unit])}</text>'
-            f'<rect class="share {kind}" x="{x + 42:g}" y="{y - 7:.1f}" width="{max(80 * share, 0.8):.1f}" '
+            f'<text class="name {kind}" x="{x + 24:g}" y="{y + 5:.1f}">{esc(names[unit])}</text>'
+            f'<rect class="share {kind}" x="{x + start:g}" y="{y - 7:.1f}" width="{max(80 * share, 0.8):.1f}" '
             'height="14" rx="2"/>'
-            f'<text class="sub" x="{x + 48 + 80 * share:.1f}" y="{y + 5:.1f}">{percent(share, 1)}</text>'
+            f'<text class="sub" x="{x + start + 6 + 80 * share:.1f}" y="{y + 5:.1f}">{percent(share, 1)}</text>'
         )
     return "".join(parts)
 

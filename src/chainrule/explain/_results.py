@@ -54,8 +54,10 @@ def per_class(confusion: NDArray[np.generic]) -> NDArray[np.float64]:
 
     Args:
         confusion: counts [true class, predicted class].
+
     Returns:
         float64 [classes, 4], each number in [0, 1].
+
     Example:
         >>> per_class(np.array([[3, 1], [0, 4]]))[1].tolist()
         [0.8, 1.0, 0.8888888888888888, 0.75]
@@ -95,6 +97,7 @@ def matrix(run: RunReport) -> str:
     """Return the matrix of counts; colour grows with the share of the row, in mistakes with its square root."""
     names = [esc(name) for name in run.classes]
     side = f'<th class="axis side" scope="rowgroup" rowspan="{len(names)}"><span>true class</span></th>'
+    edge = f'<col style="width:{min(7.0, 0.9 + 0.6 * max(len(str(name)) for name in run.classes)):.1f}rem">'
     body = []
     for i, row in enumerate(run.confusion.tolist()):
         total = sum(row)
@@ -111,7 +114,7 @@ def matrix(run: RunReport) -> str:
         '<div class="scroll"><table class="confusion"><caption>Counts. Each row is a true class and shows where its '
         "samples went: on the diagonal (green) the correct ones, elsewhere (orange) the mistakes. Deeper colour: a "
         "larger share of the row; for mistakes the square root of the share, so that rare ones can be seen.</caption>"
-        f'<colgroup><col class="edge"><col class="edge">{"<col>" * len(names)}</colgroup>'
+        f'<colgroup><col class="edge">{edge}{"<col>" * len(names)}</colgroup>'
         f'<thead><tr><td colspan="2"></td><th class="axis" scope="colgroup" colspan="{len(names)}">predicted class</th>'
         f'</tr><tr><td colspan="2"></td>{heads}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
     )

@@ -35,9 +35,11 @@ class Mistake:
         predicted: the class with the highest probability, an index.
         probability: the probability given to `predicted`, in [0, 1].
         loss: the sample's loss, in nats for cross-entropy.
+
     Raises:
         ShapeError: the picture has another shape.
         DataError: the picture holds a NaN or an infinity.
+
     Example:
         >>> Mistake(8, np.zeros((28, 28)), label=5, predicted=6, probability=0.99, loss=5.1).predicted
         6
@@ -66,6 +68,7 @@ class LayerRow:
         weight_norm: L2 norm of its parameters; None where it has none.
         gradient_norm: L2 norm of the loss's gradient in its parameters; None where it has none.
         dead: share of units that were 0 for every sample looked at, in [0, 1]; None where the question makes no sense.
+
     Example:
         >>> LayerRow("1", "ReLU()", (64,), 0, dead=0.03125).dead
         0.03125
@@ -90,9 +93,11 @@ class LayerState:
         values: the layer's output [units], finite.
         gradients: derivative of the sample's loss in each of these values [units], finite.
         weights: [units, inputs] for a layer whose units weigh all inputs, else None.
+
     Raises:
         ShapeError: values, gradients and weights disagree on the number of units.
         DataError: one of them holds a NaN or an infinity.
+
     Example:
         >>> LayerState("1", "ReLU", np.array([0.0, 2.0]), np.array([0.1, 0.3])).weights is None
         True
@@ -131,10 +136,12 @@ class LayerStates:
         probabilities: the network's answer [classes], each in [0, 1].
         loss: the sample's loss, in nats for cross-entropy.
         layers: the layers in the order in which they ran, at least one.
+
     Raises:
         ShapeError: picture and gradient differ in shape, probabilities is not [classes], or there is no layer.
         DataError: a NaN or an infinity in picture, gradient or probabilities.
         IndexRangeError: the label is no class.
+
     Example:
         >>> layer = LayerState("0", "Linear", np.array([0.2, 0.7]), np.array([0.4, -0.4]), np.ones((2, 4)))
         >>> pixels = np.zeros((2, 2))
@@ -202,11 +209,13 @@ class RunReport:
         states: samples to look at layer by layer, about one per class; default none.
         settings: the resolved recipe, dotted key -> value as text; default none.
         finished: when the run ended, as text; default "", left out.
+
     Raises:
         ShapeError: confusion is not [classes, classes], first_layer_weights not [units, height, width], or
             step_losses not [steps].
         DataError: an accuracy outside [0, 1], negative or fractional counts, an epoch without "epoch".
         IndexRangeError: a mistake or a state names a class that does not exist.
+
     Example:
         >>> run = RunReport("tiny", "2-2", 6, accuracy=0.75, samples=4, seconds=0.1, seed=0, command="train tiny",
         ...                 versions={}, epochs=[{"epoch": 1, "train_loss": 0.5}],
@@ -248,8 +257,10 @@ class RunReport:
                 f"RunReport.confusion is {self.confusion.shape} and there are {classes} classes; "
                 f"expected counts [true class, predicted class], ({classes}, {classes})."
             )
-        if self.confusion.dtype.kind not in "iu" or (self.confusion < 0).any():
+        if self.confusion.dtype.kind not in "iu":
             raise DataError(f"RunReport.confusion must hold integers >= 0; got {self.confusion.dtype}.")
+        if self.confusion.min() < 0:
+            raise DataError(f"RunReport.confusion must hold integers >= 0; the least is {self.confusion.min()}.")
         if not 0 <= self.accuracy <= 1:
             raise DataError(f"RunReport.accuracy must be in [0, 1]; got {self.accuracy}.")
         if self.step_losses.ndim != 1:

@@ -35,11 +35,14 @@ def gray_picture(values: ArrayLike, *, low: float | None = None, high: float | N
         values: finite numbers [height, width].
         low: the value that becomes black; default the smallest.
         high: the value that becomes white; default the largest. Where all values are equal the picture is black.
+
     Returns:
         uint8 [height, width].
+
     Raises:
         ShapeError: values is not two-dimensional or is empty.
         DataError: a value is NaN or infinite.
+
     Example:
         >>> gray_picture([[0.0, 0.5, 1.0]])
         array([[  0, 128, 255]], dtype=uint8)
@@ -59,11 +62,14 @@ def symmetric_scale(values: ArrayLike) -> float:
 
     Args:
         values: finite numbers, any shape, not empty.
+
     Returns:
         A float > 0.
+
     Raises:
         ShapeError: there are no values.
         DataError: a value is NaN or infinite.
+
     Example:
         >>> symmetric_scale([-0.5, 0.25])
         0.5
@@ -82,11 +88,14 @@ def signed_picture(weights: ArrayLike, *, scale: float | None = None, transparen
         scale: the absolute value that gets the full colour, > 0; default the largest in `weights`. Pictures that are
             to be compared must be given one common scale.
         transparent: write the strength as opacity, so that any page shows through; default False, white paper.
+
     Returns:
         uint8 [height, width, 3], or [height, width, 4] with `transparent=True`.
+
     Raises:
         ShapeError: weights is not two-dimensional or is empty.
         DataError: a weight is NaN or infinite, or scale is not a number above 0.
+
     Example:
         >>> signed_picture([[-1.0, 0.0, 1.0]])[0].tolist()
         [[38, 105, 201], [255, 255, 255], [214, 45, 32]]
@@ -112,11 +121,14 @@ def grid(
         columns: pictures per row, >= 1; default as square as it goes.
         gap: pixels between neighbours, >= 0; default 1.
         background: value of the gap and of empty places, 0..255; default 255, white.
+
     Returns:
         uint8 [rows * (height + gap) - gap, columns * (width + gap) - gap], with the colours of the pictures.
+
     Raises:
         ShapeError: there is no picture, or two differ in shape.
         DataError: a picture is not uint8, or columns, gap or background is out of range.
+
     Example:
         >>> grid([[[0]], [[7]], [[9]]], columns=2, gap=0).tolist()
         [[0, 7], [9, 255]]
@@ -150,11 +162,14 @@ def to_png(picture: ArrayLike) -> bytes:
 
     Args:
         picture: uint8 [height, width] (shades), [height, width, 3] (RGB) or [height, width, 4] (RGB and opacity).
+
     Returns:
         The bytes of a PNG file.
+
     Raises:
         ShapeError: the shape is none of the three, or the picture is empty.
         DataError: the picture is not uint8.
+
     Example:
         >>> to_png(np.zeros((2, 3), np.uint8))[1:4]
         b'PNG'
@@ -173,10 +188,13 @@ def data_uri(png: bytes) -> str:
 
     Args:
         png: the bytes of a PNG file.
+
     Returns:
         "data:image/png;base64,..." in ASCII.
+
     Raises:
         DataError: the bytes do not begin as a PNG file does.
+
     Example:
         >>> data_uri(to_png(np.zeros((1, 1), np.uint8)))[:22]
         'data:image/png;base64,'

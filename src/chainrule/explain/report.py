@@ -45,8 +45,10 @@ def write(path: str | os.PathLike[str], run: RunReport) -> None:
     Args:
         path: the file, replaced whole or not at all; its folder must exist.
         run: what the report shows.
+
     Raises:
         OSError: the file can't be written; an older report is untouched.
+
     Example:
         >>> import pathlib, tempfile
         >>> import numpy as np
@@ -66,8 +68,10 @@ def render(run: RunReport) -> str:
 
     Args:
         run: what the report shows.
+
     Returns:
         A whole HTML page; the same for the same `run`.
+
     Example:
         >>> import numpy as np
         >>> run = RunReport("<tiny>", "2-2", 6, accuracy=0.75, samples=4, seconds=0.1, seed=0, command="", versions={},
