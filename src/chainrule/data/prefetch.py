@@ -66,7 +66,7 @@ def _consume(items: Iterator[Any], size: int) -> Generator[Any, None, None]:
             yield item
             del item  # the consumer alone decides how long a batch lives
     finally:
-        if not sys.is_finalizing():  # at interpreter exit the thread is frozen already: waiting for it would never end
+        if not sys.is_finalizing():  # at exit the thread may be frozen already (always from Python 3.14 on)
             with buffer.changed:
                 buffer.stopped = True
                 buffer.changed.notify_all()
