@@ -70,7 +70,7 @@ erf_p = elementwise(
     lambda x: erf64(x.astype(np.float64)).astype(x.dtype),
     ANY,
     derivative=lambda x: _2_SQRTPI * exp(-x * x),
-    samples=[Sample(((9,), -6.0, 6.0))],
+    samples=[Sample((((9,), -6.0, 6.0),))],
     edges=[
         Edge((0.0,), (_2_SQRTPI,), why="the steepest point"),
         Edge((30.0,), (0.0,), why="saturated"),
@@ -84,7 +84,7 @@ erfc_p = elementwise(
     lambda x: erfc64(x.astype(np.float64)).astype(x.dtype),
     ANY,
     derivative=lambda x: -_2_SQRTPI * exp(-x * x),
-    samples=[Sample(((9,), -6.0, 6.0))],
+    samples=[Sample((((9,), -6.0, 6.0),))],
     edges=[
         Edge((0.0,), (-_2_SQRTPI,), why="the steepest point"),
         Edge((30.0,), (0.0,), why="underflows to 0"),
