@@ -53,8 +53,10 @@ def philox_block(counter: tuple[int, int, int, int], key: tuple[int, int]) -> tu
     Args:
         counter: four words, each in [0, 2**32), least significant first.
         key: two words, each in [0, 2**32), least significant first.
+
     Returns:
         Four words of random bits, each in [0, 2**32).
+
     Example:
         >>> [hex(word) for word in philox_block((0, 0, 0, 0), (0, 0))]
         ['0x6627e8d5', '0xe169c58d', '0xbc57ac4c', '0x9b00dbd8']
@@ -79,11 +81,14 @@ def philox_bits(key: int, offset: int, count: int) -> np.ndarray:
         key: the stream, in [0, 2**64).
         offset: words before the first one wanted, >= 0; any cut of a stream gives the same words.
         count: words wanted, >= 0.
+
     Returns:
         uint32 array [count].
+
     Raises:
         TypeError: an argument that is no integer.
         ValueError: an argument outside its range.
+
     Example:
         >>> philox_bits(0, 2, 3)
         array([3159862348, 2600524760, 4175744164], dtype=uint32)
@@ -117,12 +122,15 @@ def fold_in(key: int, *data: int) -> int:
 
     Args:
         key: in [0, 2**64).
-        data: integers, each in [0, 2**64); the order counts.
+        *data: integers, each in [0, 2**64); the order counts.
+
     Returns:
         A key in [0, 2**64).
+
     Raises:
         TypeError: an argument that is no integer.
         ValueError: an argument outside its range.
+
     Example:
         >>> fold_in(0, 1) != fold_in(0, 2)
         True
@@ -147,11 +155,14 @@ def permutation(key: int, count: int) -> np.ndarray:
     Args:
         key: in [0, 2**64).
         count: how many integers, >= 0.
+
     Returns:
         int64 array [count]; each of 0 .. count - 1 once.
+
     Raises:
         TypeError: an argument that is no integer.
         ValueError: an argument outside its range.
+
     Example:
         >>> permutation(0, 5)
         array([3, 4, 2, 1, 0])

@@ -57,7 +57,7 @@ class ArrayDataset(Dataset):
     """Samples that lie in arrays: sample i is row i of each.
 
     Args:
-        arrays: one or more arrays, lists or tensors [n, ...], all with the same n >= 1; NumPy arrays are not copied.
+        *arrays: one or more arrays, lists or tensors [n, ...], all with the same n >= 1; NumPy arrays are not copied.
         names: one name per array, usable as an attribute; default none.
         classes: names of the classes, in the order of the labels; default none.
 
@@ -275,7 +275,7 @@ def _check_names(names: tuple[str, ...], count: int) -> None:
             raise ValueError(f"ArrayDataset.names must be identifiers that are not taken; got {name!r}.")
 
 
-def _position(index: int, size: int) -> int:
+def _position(index: Any, size: int) -> int:
     """Return index as a position in [0, size); negative ones count from the end; IndexError ends a for loop."""
     position = operator.index(index)
     if position < -size or position >= size:

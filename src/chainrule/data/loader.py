@@ -11,7 +11,7 @@ in the thread that consumes them. Slow by nature: a data set whose `__getitem__`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import numpy as np
@@ -195,7 +195,7 @@ class DataLoader:
         if loop == self._loops:
             self.epoch, self._position = epoch + 1, 0
 
-    def _batches(self, epoch: int, start: int) -> Iterator[Any]:
+    def _batches(self, epoch: int, start: int) -> Generator[Any, None, None]:
         """Yield the batches of an epoch as NumPy arrays, from batch number `start` on."""
         order = self.order(epoch)
         fetch = self._fetcher()

@@ -31,6 +31,11 @@ class TableDataset(ArrayDataset):
         feature_names: names of the columns of `features`, in order.
         target_name: name of the target's column, or None.
         classes: names of the classes where the target is text, else None.
+
+    Example:
+        >>> table = TableDataset(np.zeros((2, 1), np.float32), np.array([1, 0]), ["age"], "ill")
+        >>> table.feature_names, table.target
+        (('age',), array([1, 0]))
     """
 
     def __init__(
@@ -182,10 +187,10 @@ def _target(
         classes = tuple(sorted(set(texts)))
         number = {text: i for i, text in enumerate(classes)}
         return np.array([number[text] for text in texts], dtype=np.int64), classes
-    values = np.array([_number(path, line, name, row[column]) for line, row in rows])
-    if (values == np.round(values)).all() and np.abs(values).max() < 2**53:
-        return values.astype(np.int64), None
-    return values.astype(np.float32), None
+    numbers = np.array([_number(path, line, name, values[column]) for line, values in rows])
+    if (numbers == np.round(numbers)).all() and np.abs(numbers).max() < 2**53:
+        return numbers.astype(np.int64), None
+    return numbers.astype(np.float32), None
 
 
 def _is_number(text: str) -> bool:
