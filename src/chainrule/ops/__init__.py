@@ -1,0 +1,56 @@
+"""Floor 2: the primitives, one block each, and the composites over them.
+
+What enters: tensors, numbers and NumPy arrays. What leaves: tensors, each made by one or more calls of the gate `bind`.
+The order of the files is that of a reference page: making tensors, elementwise functions, reductions, shapes, indexing,
+matrix products, random numbers. `operators` gives them to `Tensor` as operators and methods.
+"""
+
+import sys
+
+from chainrule.ops.arithmetic import *  # noqa: F403
+from chainrule.ops.astype import *  # noqa: F403
+from chainrule.ops.compare import *  # noqa: F403
+from chainrule.ops.convert import *  # noqa: F403
+from chainrule.ops.creation import *  # noqa: F403
+from chainrule.ops.exponential import *  # noqa: F403
+from chainrule.ops.hyperbolic import *  # noqa: F403
+from chainrule.ops.join import *  # noqa: F403
+from chainrule.ops.logical import *  # noqa: F403
+from chainrule.ops.matmul import *  # noqa: F403
+from chainrule.ops.operators import *  # noqa: F403
+from chainrule.ops.powers import *  # noqa: F403
+from chainrule.ops.product import *  # noqa: F403
+from chainrule.ops.reduce import *  # noqa: F403
+from chainrule.ops.rounding import *  # noqa: F403
+from chainrule.ops.selection import *  # noqa: F403
+from chainrule.ops.shape import *  # noqa: F403
+from chainrule.ops.slices import *  # noqa: F403
+from chainrule.ops.special import *  # noqa: F403
+from chainrule.ops.statistics import *  # noqa: F403
+from chainrule.ops.trigonometric import *  # noqa: F403
+
+# isort: off
+FILES = [
+    "convert",
+    "creation",
+    "arithmetic",
+    "powers",
+    "exponential",
+    "trigonometric",
+    "hyperbolic",
+    "special",
+    "rounding",
+    "compare",
+    "logical",
+    "selection",
+    "astype",
+    "reduce",
+    "product",
+    "statistics",
+    "shape",
+    "join",
+    "slices",
+    "matmul",
+]
+
+__all__ = [name for file in FILES for name in sys.modules[f"chainrule.ops.{file}"].__all__]
