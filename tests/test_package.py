@@ -21,6 +21,8 @@ HEAVY = {
     "sqlite3", "ssl", "tensorboard", "tomllib", "torch", "typer", "unittest", "urllib.request", "xml",
 }  # fmt: skip
 
+ENGINE = "import numpy, numpy.random, ml_dtypes"
+
 
 def _python(program: str, *options: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, *options, "-c", program], capture_output=True, text=True, check=True)
@@ -37,12 +39,12 @@ def test_import_prints_nothing_and_warns_of_nothing():
 
 
 def test_import_loads_no_heavy_module_that_numpy_has_not_loaded():
-    loaded = _loaded("import chainrule") - _loaded("import numpy, ml_dtypes")
+    loaded = _loaded("import chainrule") - _loaded(ENGINE)
     assert sorted(HEAVY & loaded) == []
 
 
 def test_import_loads_no_package_but_its_own_and_the_engine():
-    added = {name.split(".")[0] for name in _loaded("import chainrule") - _loaded("import numpy, ml_dtypes")}
+    added = {name.split(".")[0] for name in _loaded("import chainrule") - _loaded(ENGINE)}
     foreign = {name for name in added if name not in sys.stdlib_module_names and not name.startswith("_")}
     assert foreign == {"chainrule"}
 
