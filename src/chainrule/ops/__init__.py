@@ -10,10 +10,12 @@ import sys
 from chainrule.ops.arithmetic import *  # noqa: F403
 from chainrule.ops.astype import *  # noqa: F403
 from chainrule.ops.compare import *  # noqa: F403
+from chainrule.ops.composite import *  # noqa: F403
 from chainrule.ops.convert import *  # noqa: F403
 from chainrule.ops.creation import *  # noqa: F403
 from chainrule.ops.exponential import *  # noqa: F403
 from chainrule.ops.hyperbolic import *  # noqa: F403
+from chainrule.ops.identity import *  # noqa: F403
 from chainrule.ops.join import *  # noqa: F403
 from chainrule.ops.logical import *  # noqa: F403
 from chainrule.ops.matmul import *  # noqa: F403
@@ -39,6 +41,7 @@ FILES = [
     "trigonometric",
     "hyperbolic",
     "special",
+    "composite",
     "rounding",
     "compare",
     "logical",

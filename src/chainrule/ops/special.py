@@ -132,8 +132,8 @@ def softplus(x: Tensor, /) -> Tensor:
 
     Example:
         >>> import chainrule as cr
-        >>> cr.softplus(cr.asarray([-1000.0, 0.0, 1000.0]))
-        tensor([0.000e+00, 6.931e-01, 1.000e+03], shape=(3,), dtype=float32)
+        >>> cr.softplus(cr.asarray([-1000.0, 1000.0]))
+        tensor([   0., 1000.], shape=(2,), dtype=float32)
 
     Source: Dugas et al., NIPS 2000
     """
@@ -205,7 +205,7 @@ def erfc(x: Tensor, /) -> Tensor:
     Example:
         >>> import chainrule as cr
         >>> cr.erfc(cr.asarray([0.0, 5.0]))
-        tensor([1.0000000e+00, 1.5374597e-12], shape=(2,), dtype=float32)
+        tensor([1.0000000e+00, 1.5374598e-12], shape=(2,), dtype=float32)
 
     Source: fdlibm s_erf.c, Sun Microsystems 1993; computed in float64
     """
