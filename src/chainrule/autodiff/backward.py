@@ -160,6 +160,7 @@ def _walk(
                 _push(node, arrived, pending)
             if not retain:
                 node.free()
+    context.local.pulled = None
 
 
 def _order(starts: Sequence[Node], through: set[Node] | None) -> list[Node]:

@@ -1,0 +1,218 @@
+"""Progress of a training run: a live bar in a terminal or notebook, one plain line per epoch elsewhere.
+
+The bar shows loss, metrics, learning rate, samples per second and the time left. It is redrawn at most ten times a
+second, so that a short step does not wait for the terminal.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from chainrule.train.callbacks import Callback, Record
+
+if TYPE_CHECKING:
+    from chainrule.train.trainer import Trainer
+
+__all__ = ["Progress"]
+
+INTERVAL = 0.1  # seconds between two drawings
+
+
+class Progress(Callback):
+    """Show how training goes.
+
+    Args:
+        quiet: show nothing; default False.
+        stream: where to write; default standard error, so that results on standard output stay clean.
+
+    Example:
+        >>> Progress(quiet=True).quiet
+        True
+    """
+
+    def __init__(self, quiet: bool = False, stream: Any = None):
+        self.quiet = quiet
+        self.stream = stream
+        self._view: _Plain | _Rich | _Notebook | None = None
+
+    def on_start(self, trainer: Trainer) -> None:
+        """Choose the view: notebook, terminal, or plain lines."""
+        if self.quiet:
+            return
+        stream = self.stream or sys.stderr
+        if _in_notebook():
+            self._view = _Notebook()
+        elif stream.isatty():
+            self._view = _Rich(stream)
+        else:
+            self._view = _Plain(stream)
+        self._begin, self._first, self._drawn = time.perf_counter(), trainer.step, 0.0
+        self._samples = 0
+        self._batch = 0
+        self._view.start(_Status(trainer, 0.0, None))
+
+    def on_step(self, trainer: Trainer, record: Record) -> None:
+        """Redraw, if the last drawing is old enough."""
+        now = time.perf_counter()
+        if self._view is not None and self._view.live and now - self._drawn >= INTERVAL:
+            self._drawn = now
+            self._view.update(self._status(trainer, record, now))
+
+    def on_epoch(self, trainer: Trainer, record: Record) -> None:
+        """Print the epoch's line."""
+        if self._view is not None:
+            self._view.line(epoch_line(record, trainer.epochs))
+            self._view.update(self._status(trainer, {"loss": record["train_loss"]}, time.perf_counter()))
+
+    def on_end(self, trainer: Trainer) -> None:
+        """Close the view; say why training stopped early."""
+        if self._view is not None:
+            if trainer.stop_reason:
+                self._view.line(f"stopped early: {trainer.stop_reason}")
+            self._view.stop()
+            self._view = None
+
+    def _status(self, trainer: Trainer, record: Record, now: float) -> _Status:
+        steps = trainer.step - self._first
+        return _Status(trainer, steps / max(now - self._begin, 1e-9), record.get("loss"))
+
+
+class _Status:
+    """What a live view shows."""
+
+    def __init__(self, trainer: Trainer, rate: float, loss: float | None):
+        per_epoch = max(1, -(-trainer.batches // trainer.accumulate))
+        self.total, self.done = per_epoch * trainer.epochs, trainer.step
+        self.epoch, self.epochs = min(trainer.epoch + 1, trainer.epochs), trainer.epochs
+        running = trainer._running
+        batch = running.samples / max(trainer.step - trainer.epoch * per_epoch, 1) if running.samples else 0.0
+        self.rate = rate * batch  # samples per second
+        self.left = (self.total - self.done) / rate if rate else float("nan")  # seconds
+        self.loss, self.lr = loss, trainer.learning_rate
+
+    @property
+    def text(self) -> str:
+        """The numbers beside the bar."""
+        loss = f"loss {self.loss:.4f}  " if self.loss is not None else ""
+        speed = f"{self.rate:,.0f} samples/s  " if self.rate else ""
+        left = f"{_duration(self.left)} left" if self.left == self.left else ""
+        return f"{loss}lr {self.lr:.3g}  {speed}{left}"
+
+
+def epoch_line(record: Record, epochs: int) -> str:
+    """Return one epoch's numbers as a line of text.
+
+    Example:
+        >>> epoch_line({"epoch": 0, "step": 938, "train_loss": 0.5, "lr": 0.01, "samples": 60000, "seconds": 2.0}, 12)
+        'epoch  1/12  train_loss 0.5000  lr 0.01  30,000 samples/s  2.0 s'
+    """
+    skip = ("epoch", "step", "lr", "samples", "seconds")
+    numbers = [f"{name} {value:.4f}" for name, value in record.items() if name not in skip and isinstance(value, float)]
+    width = len(str(epochs))
+    head = f"epoch {record['epoch'] + 1:>{width}}/{epochs}"
+    speed = record["samples"] / max(record["seconds"], 1e-9)
+    return "  ".join([head, *numbers, f"lr {record['lr']:.3g}", f"{speed:,.0f} samples/s", f"{record['seconds']:.1f} s"])
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds + 0.5), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class _Plain:
+    """One line per epoch."""
+
+    live = False
+
+    def __init__(self, stream: Any):
+        self.stream = stream
+
+    def start(self, status: _Status) -> None:
+        pass
+
+    def update(self, status: _Status) -> None:
+        pass
+
+    def line(self, text: str) -> None:
+        print(text, file=self.stream, flush=True)
+
+    def stop(self) -> None:
+        pass
+
+
+class _Rich:
+    """A bar at the bottom of the terminal, epochs scrolling above it."""
+
+    live = True
+
+    def __init__(self, stream: Any):
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TextColumn("{task.percentage:>3.0f}%"), TextColumn("{task.fields[text]}"))
+        self.progress = Progress(*columns, console=Console(file=stream), auto_refresh=False, transient=True, expand=True)
+
+    def start(self, status: _Status) -> None:
+        self.progress.start()
+        self.task = self.progress.add_task("", total=status.total, text="")
+        self.update(status)
+
+    def update(self, status: _Status) -> None:
+        head = f"epoch {status.epoch}/{status.epochs}"
+        self.progress.update(self.task, completed=status.done, description=head, text=status.text)
+        self.progress.refresh()
+
+    def line(self, text: str) -> None:
+        self.progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def stop(self) -> None:
+        self.progress.stop()
+
+
+class _Notebook:
+    """A bar as HTML that is redrawn in place, and the epochs as a list above it."""
+
+    live = True
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.bar = ""
+
+    def start(self, status: _Status) -> None:
+        from IPython.display import HTML, display
+
+        self.html = HTML
+        self.handle = display(HTML(""), display_id=True)
+        self.update(status)
+
+    def update(self, status: _Status) -> None:
+        share = 100 * status.done / max(status.total, 1)
+        self.bar = (
+            f"<div style='font-family:monospace'>epoch {status.epoch}/{status.epochs} "
+            f"<progress value='{share:.1f}' max='100' style='width:14em;vertical-align:middle'></progress> "
+            f"{share:.0f}% &nbsp;{status.text}</div>"
+        )
+        self._show()
+
+    def line(self, text: str) -> None:
+        self.lines.append(text)
+        self._show()
+
+    def stop(self) -> None:
+        self.bar = ""
+        self._show()
+
+    def _show(self) -> None:
+        import html
+
+        rows = html.escape("\n".join(self.lines))
+        self.handle.update(self.html(f"<pre style='margin:0'>{rows}</pre>{self.bar}"))
+
+
+def _in_notebook() -> bool:
+    shell = sys.modules.get("IPython")
+    get = getattr(shell, "get_ipython", None)
+    return get is not None and type(get()).__name__ == "ZMQInteractiveShell"
