@@ -13,7 +13,7 @@ import pytest
 from tests.explain.runs import CONFUSION, run, state
 
 from chainrule.core.errors import DataError, IndexRangeError, ShapeError
-from chainrule.explain import LayerState, LayerStates, Mistake, report
+from chainrule.explain import LayerState, LayerStates, Mistake, report, worst_mistakes
 from chainrule.explain._html import embed, number, percent, seconds
 from chainrule.explain._insides import columns_of
 from chainrule.explain._results import per_class
@@ -490,6 +490,32 @@ def test_each_mistake_has_its_message(make, error, message):
 def test_a_folder_that_is_missing_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         report.write(tmp_path / "gone" / "report.html", run())
+
+
+def test_worst_mistakes_come_by_loss_and_ties_by_place():
+    labels = np.array([0, 1, 2, 0, 1])
+    logits = np.array([[9.0, 0, 0], [2.0, 0, 0], [0, 5.0, 0], [0, 0, 1.0], [2.0, 0, 0]])
+    found = worst_mistakes(np.arange(20.0).reshape(5, 2, 2), labels, logits)
+    assert [(m.index, m.label, m.predicted) for m in found] == [(2, 2, 1), (1, 1, 0), (4, 1, 0), (3, 0, 2)]
+    assert found[0].loss == pytest.approx(np.log(np.exp(5) + 2))
+    assert found[0].probability == pytest.approx(np.exp(5) / (np.exp(5) + 2))
+    np.testing.assert_array_equal(found[0].picture, [[8.0, 9.0], [10.0, 11.0]])
+    assert [m.index for m in worst_mistakes(np.zeros((5, 2, 2)), labels, logits, most=2)] == [2, 1]
+    assert worst_mistakes(np.zeros((1, 2, 2)), labels[:1], logits[:1]) == []
+
+
+def test_worst_mistakes_survive_huge_logits():
+    (only,) = worst_mistakes(np.zeros((1, 2, 2)), np.array([1]), np.array([[1e4, -1e4]]))
+    assert (only.loss, only.probability) == (2e4, 1.0)
+
+
+def test_worst_mistakes_of_unequal_lengths_are_refused():
+    message = (
+        "worst_mistakes: pictures are (3, 2, 2), labels (2,) and logits (3, 4); "
+        "expected [samples, ...], [samples] and [samples, classes]."
+    )
+    with pytest.raises(ShapeError, match=f"^{re.escape(message)}$"):
+        worst_mistakes(np.zeros((3, 2, 2)), np.zeros(2, int), np.zeros((3, 4)))
 
 
 def test_a_failed_write_keeps_the_old_report(tmp_path, monkeypatch):

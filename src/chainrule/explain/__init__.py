@@ -10,6 +10,6 @@ In: plain arrays and numbers, or a module and a sample. Out: pictures, `LayerSta
 """
 
 from chainrule.explain import pictures, report
-from chainrule.explain.contents import LayerRow, LayerState, LayerStates, Mistake, RunReport
+from chainrule.explain.contents import LayerRow, LayerState, LayerStates, Mistake, RunReport, worst_mistakes
 
-__all__ = ["LayerRow", "LayerState", "LayerStates", "Mistake", "RunReport", "pictures", "report"]
+__all__ = ["LayerRow", "LayerState", "LayerStates", "Mistake", "RunReport", "pictures", "report", "worst_mistakes"]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from chainrule.core.errors import DataError, IndexRangeError, ShapeError
 
-__all__ = ["LayerRow", "LayerState", "LayerStates", "Mistake", "RunReport"]
+__all__ = ["LayerRow", "LayerState", "LayerStates", "Mistake", "RunReport", "worst_mistakes"]
 
 Array = NDArray[np.generic]
 
@@ -281,6 +281,46 @@ class RunReport:
                 raise ShapeError(
                     f"RunReport.states[{place}] has {len(state.probabilities)} probabilities; expected {classes}."
                 )
+
+
+def worst_mistakes(pictures: Array, labels: Array, logits: Array, most: int = 40) -> list[Mistake]:
+    """Return the misclassified samples with the largest loss, the largest first.
+
+        loss = -log softmax(logits)[label];   a sample is misclassified if its largest logit is not its label's
+
+    Args:
+        pictures: [samples, height, width] or [samples, channels, height, width].
+        labels: true classes, integers [samples].
+        logits: [samples, classes].
+        most: how many to return at most, >= 0; default 40.
+
+    Returns:
+        Mistakes whose `index` is the place in `pictures`; of equal losses the earlier one first.
+
+    Raises:
+        ShapeError: the three disagree on the number of samples.
+
+    Example:
+        >>> logits = np.array([[2.0, 0.0], [1.0, 0.0], [3.0, 0.0]])
+        >>> found = worst_mistakes(np.zeros((3, 2, 2)), np.array([0, 1, 1]), logits)
+        >>> [(mistake.index, round(mistake.loss, 3)) for mistake in found]
+        [(2, 3.049), (1, 1.313)]
+    """
+    if not len(pictures) == len(labels) == len(logits) or logits.ndim != 2 or labels.ndim != 1:
+        raise ShapeError(
+            f"worst_mistakes: pictures are {pictures.shape}, labels {labels.shape} and logits {logits.shape}; "
+            "expected [samples, ...], [samples] and [samples, classes]."
+        )
+    scores = logits.astype(np.float64)
+    scores = scores - scores.max(axis=1, keepdims=True)
+    logs = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))  # [samples, classes]
+    losses, said = -logs[np.arange(len(labels)), labels], logs.argmax(axis=1)  # [samples] each
+    wrong = np.flatnonzero(said != labels)
+    wrong = wrong[np.argsort(-losses[wrong], kind="stable")][:most]
+    return [
+        Mistake(int(i), pictures[i], int(labels[i]), int(said[i]), float(np.exp(logs[i, said[i]])), float(losses[i]))
+        for i in wrong
+    ]
 
 
 def check_class(what: str, value: int, classes: int) -> None:
