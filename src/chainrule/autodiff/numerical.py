@@ -99,8 +99,8 @@ def check_gradients(
 
 def _check(function: Callable, points: list[Tensor], order: int, level: int, eps: float, rtol: float, atol: float, rng: Any) -> None:
     with no_grad():
-        weights = [Tensor(rng.standard_normal(out.shape)) for out in _outputs(function(*points))]
-    directions = [rng.standard_normal(point.shape) for point in points]
+        weights = [Tensor(_normal(rng, out.shape)) for out in _outputs(function(*points))]
+    directions = [_normal(rng, point.shape) for point in points]
 
     def covector(*xs: Tensor) -> Tensor:
         total = sum((out * w).sum() for out, w in zip(_outputs(function(*xs)), weights, strict=True))
@@ -117,7 +117,10 @@ def _check(function: Callable, points: list[Tensor], order: int, level: int, eps
 
     got = sum(float((g.detach() * Tensor(d)).sum()) for g, d in zip(pulled(*points), directions, strict=True))
     with no_grad():
-        ends = [float(covector(*(Tensor(p.numpy() + s * eps * d) for p, d in zip(points, directions, strict=True)))) for s in (1, -1)]
+        ends = [
+            float(covector(*(Tensor(np.asarray(p.numpy() + step * d)) for p, d in zip(points, directions, strict=True))))
+            for step in (eps, -eps)
+        ]
     expected = (ends[0] - ends[1]) / (2 * eps)
     if not abs(got - expected) <= atol + rtol * abs(expected):
         raise GradientError(
@@ -127,6 +130,10 @@ def _check(function: Callable, points: list[Tensor], order: int, level: int, eps
         )
     if level < order:
         _check(pulled, points, order, level + 1, eps, rtol * 10, atol * 10, rng)
+
+
+def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return np.asarray(rng.standard_normal(shape))  # for the shape () NumPy gives a number
 
 
 def _outputs(result: Any) -> tuple[Tensor, ...]:
