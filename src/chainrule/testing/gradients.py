@@ -20,10 +20,11 @@ from chainrule.autodiff.forward import block, primitive_jvp
 from chainrule.autodiff.numerical import check_gradients
 from chainrule.compiler import jit
 from chainrule.core.context import enable_grad
+from chainrule.core.dtypes import float64
 from chainrule.core.primitive import Edge, Primitive, Sample, TensorType
 from chainrule.core.tensor import Tensor
 from chainrule.testing._values import apply
-from chainrule.testing.compare import assert_close, assert_equal
+from chainrule.testing.compare import TOLERANCES, assert_close, assert_equal
 from chainrule.testing.samples import differentiable, sample_tensors, seed_of
 
 __all__ = ["check_edge", "check_forward", "check_gradient", "check_rules", "check_traced_gradient"]
@@ -108,18 +109,17 @@ def check_forward(primitive: Primitive, item: Sample, number: int) -> None:
     if not moving:
         return
     rng = np.random.default_rng(seed_of(primitive, number))
-    tangents = {i: Tensor(rng.standard_normal(inputs[i].shape)) for i in moving}
+    tangents = {i: Tensor(np.asarray(rng.standard_normal(inputs[i].shape))) for i in moving}
     outputs = [out for out in apply(primitive, inputs, item.attributes) if out.dtype.is_float]
-    covectors = [Tensor(rng.standard_normal(out.shape)) for out in outputs]
+    covectors = [Tensor(np.asarray(rng.standard_normal(out.shape)).astype(out.dtype.numpy)) for out in outputs]
     pulled = _pull(primitive, inputs, moving, item.attributes, covectors)
     for group in [*([i] for i in moving), moving] if len(moving) > 1 else [moving]:
         chosen = [tangents[i] if i in group else None for i in range(len(inputs))]
         pushed = _push(primitive, inputs, chosen, item.attributes)
-        left = [t.numpy() * c.numpy() for t, c in zip(pushed, covectors, strict=True)]
-        right = [tangents[i].numpy() * g.numpy() for i, g in zip(moving, pulled, strict=True) if i in group]
-        scale = sum(float(np.abs(part).sum()) for part in (*left, *right))
+        left = [_wide(t) * _wide(c) for t, c in zip(pushed, covectors, strict=True)]
+        right = [_wide(tangents[i]) * _wide(g) for i, g in zip(moving, pulled, strict=True) if i in group]
         what = f"<jvp(t), c> against <t, vjp(c)> with input {', '.join(map(str, group))} moving"
-        assert_close(_total(left), _total(right), rtol=1e-10, atol=1e-11 * scale, what=what)
+        _agree(left, right, _relative(outputs), what)
 
 
 def check_edge(primitive: Primitive, item: Edge) -> None:
@@ -184,7 +184,7 @@ def check_traced_gradient(primitive: Primitive, item: Sample, number: int) -> No
         return
     rng = np.random.default_rng(seed_of(primitive, number))
     outputs = [out for out in apply(primitive, inputs, item.attributes) if out.dtype.is_float]
-    covectors = [Tensor(rng.standard_normal(out.shape).astype(out.dtype.numpy)) for out in outputs]
+    covectors = [Tensor(np.asarray(rng.standard_normal(out.shape)).astype(out.dtype.numpy)) for out in outputs]
 
     def pulled(*arguments: Tensor) -> tuple[Tensor, ...]:
         full = list(arguments[: len(inputs)])
@@ -237,5 +237,21 @@ def _push(primitive: Primitive, inputs: list[Tensor], tangents: list, attributes
     return pushed
 
 
-def _total(parts: list[np.ndarray]) -> float:
-    return float(sum(part.sum() for part in parts))
+def _wide(x: Tensor) -> np.ndarray:
+    return x.numpy().astype(np.float64)
+
+
+def _relative(outputs: list[Tensor]) -> float:
+    """Return the allowed difference relative to the sum of magnitudes: low precision rounds tangents."""
+    return max((TOLERANCES[out.dtype.name].rtol for out in outputs if out.dtype is not float64), default=1e-11)
+
+
+def _agree(left: list[np.ndarray], right: list[np.ndarray], rtol: float, what: str) -> None:
+    """Compare two sums, relative to their largest terms; at a singular point both must be infinite or NaN."""
+    with np.errstate(all="ignore"):
+        sums = [float(sum(part.sum() for part in parts)) for parts in (left, right)]
+        scale = sum(float(np.abs(part).sum()) for part in (*left, *right))
+    if np.isfinite(scale):
+        assert_close(*sums, rtol=1e-10, atol=rtol * scale, what=what)
+    elif np.isfinite(sums).any():
+        raise AssertionError(f"{what}: one of the two is finite and the other is not: {sums[0]} and {sums[1]}.")
