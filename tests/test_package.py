@@ -100,3 +100,10 @@ def test_no_file_of_the_package_names_a_machine_path(repository):
         if pattern.search(line)
     ]
     assert found == []
+
+
+def test_type_checkers_see_what_the_upper_floors_attach_to_tensor(repository):
+    # In a process of its own: what is attached must come from `import chainrule`, not from another test.
+    tool = [sys.executable, str(repository / "tools" / "make_attached_types.py")]
+    result = subprocess.run([*tool, "--check"], check=False)
+    assert result.returncode == 0, "src/chainrule/core/_attached.pyi is old; run: python tools/make_attached_types.py"

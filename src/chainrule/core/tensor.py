@@ -8,7 +8,7 @@ cell: a buffer that a tape, a view or an export holds never changes. Operators a
 from __future__ import annotations
 
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,11 @@ from chainrule.core import context, tape
 from chainrule.core.dtypes import DType, dtype_of
 from chainrule.core.errors import DTypeError, GradientError, ShapeError, TraceError, user_location
 from chainrule.core.tape import Leaf, Node
+
+if TYPE_CHECKING:  # operators and methods that the upper floors attach; written by tools/make_attached_types.py
+    from chainrule.core._attached import Attached as _Attached
+else:
+    _Attached = object
 
 __all__ = ["Device", "Parameter", "Tensor"]
 
@@ -41,7 +46,7 @@ class _Consumed:
 CONSUMED = _Consumed()
 
 
-class Tensor:
+class Tensor(_Attached):
     """An n-dimensional array that remembers how it was made, if a gradient is wanted.
 
     Make tensors with `cr.asarray`, `cr.zeros`, `cr.arange` and their like. Arithmetic, comparison, indexing and the
