@@ -151,6 +151,23 @@ def module_path() -> str | None:
         return None
     names = []
     for parent, child in itertools.pairwise(stack):
-        names.append(next((name for name, part in parent._modules.items() if part is child), type(child).__name__))
+        names.append(_name_inside(parent, child) or type(child).__name__)
     kind = type(stack[-1]).__name__
     return f"{'.'.join(names)} ({kind})" if names else kind
+
+
+def _name_inside(parent: Any, child: Any) -> str | None:
+    """Return the path of `child` below `parent`, through containers that are not called themselves, like "layers.2"."""
+    level, seen = [("", parent)], {id(parent)}
+    while level:
+        below = []
+        for prefix, module in level:
+            for name, part in module._modules.items():
+                if part is child:
+                    return prefix + name
+                if part is not None and id(part) not in seen:
+                    seen.add(id(part))
+                    below.append((f"{prefix}{name}.", part))
+        level = below
+    return None
+
