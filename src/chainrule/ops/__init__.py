@@ -1,12 +1,13 @@
 """Floor 2: the primitives, one block each, and the composites over them.
 
 What enters: tensors, numbers and NumPy arrays. What leaves: tensors, each made by one or more calls of the gate `bind`.
-The order of the files is that of a reference page: making tensors, elementwise functions, reductions, shapes, indexing,
-matrix products, random numbers. `operators` gives them to `Tensor` as operators and methods.
+`FILES` lists the files in the order of the reference page: making tensors, elementwise functions, reductions, shapes,
+indexing, matrix products, random numbers. `operators` gives them to `Tensor` as operators and methods.
 """
 
 import sys
 
+from chainrule.ops import identity, operators  # noqa: F401 - a primitive and operators, no public function
 from chainrule.ops.arithmetic import *  # noqa: F403
 from chainrule.ops.astype import *  # noqa: F403
 from chainrule.ops.compare import *  # noqa: F403
@@ -14,12 +15,11 @@ from chainrule.ops.composite import *  # noqa: F403
 from chainrule.ops.convert import *  # noqa: F403
 from chainrule.ops.creation import *  # noqa: F403
 from chainrule.ops.exponential import *  # noqa: F403
+from chainrule.ops.gather import *  # noqa: F403
 from chainrule.ops.hyperbolic import *  # noqa: F403
-from chainrule.ops.identity import *  # noqa: F403
 from chainrule.ops.join import *  # noqa: F403
 from chainrule.ops.logical import *  # noqa: F403
 from chainrule.ops.matmul import *  # noqa: F403
-from chainrule.ops.operators import *  # noqa: F403
 from chainrule.ops.powers import *  # noqa: F403
 from chainrule.ops.product import *  # noqa: F403
 from chainrule.ops.reduce import *  # noqa: F403
@@ -31,29 +31,13 @@ from chainrule.ops.special import *  # noqa: F403
 from chainrule.ops.statistics import *  # noqa: F403
 from chainrule.ops.trigonometric import *  # noqa: F403
 
-# isort: off
-FILES = [
-    "convert",
-    "creation",
-    "arithmetic",
-    "powers",
-    "exponential",
-    "trigonometric",
-    "hyperbolic",
-    "special",
-    "composite",
-    "rounding",
-    "compare",
-    "logical",
-    "selection",
-    "astype",
-    "reduce",
-    "product",
-    "statistics",
-    "shape",
-    "join",
-    "slices",
-    "matmul",
-]
+FILES = (
+    *("convert", "creation"),
+    *("arithmetic", "powers", "exponential", "trigonometric", "hyperbolic", "special", "composite"),
+    *("rounding", "compare", "logical", "selection", "astype"),
+    *("reduce", "product", "statistics"),
+    *("shape", "join", "slices", "gather"),
+    *("matmul",),
+)
 
 __all__ = [name for file in FILES for name in sys.modules[f"chainrule.ops.{file}"].__all__]
