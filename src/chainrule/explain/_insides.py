@@ -7,6 +7,7 @@ its gradient is the derivative of the loss in the value after the first of them,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,7 @@ class Column:
         return sorted(np.argsort(-np.abs(self.values), kind="stable")[:MOST_UNITS].tolist())
 
 
-def columns_of(layers: list[LayerState] | tuple[LayerState, ...], inputs: int) -> list[Column]:
+def columns_of(layers: Sequence[LayerState], inputs: int) -> list[Column]:
     """Group layers into columns; layers before the first weights that only reshape the input are left out."""
     columns: list[Column] = []
     for layer in layers:
@@ -97,6 +98,8 @@ def states_section(run: RunReport) -> str:
     """Return the samples to look at layer by layer, and the buttons that choose one."""
     if not run.states:
         return ""
+    below = any((column.values < 0).any() for state in run.states for column in columns_of(state.layers, 0)[:-1])
+    negative = ', a <span class="minus">blue</span> one is negative' if below else ""
     tabs, panels = [], []
     for k, state in enumerate(run.states):
         name = esc(run.classes[state.label])
@@ -114,7 +117,8 @@ def states_section(run: RunReport) -> str:
     return (
         '<section id="inside"><h2>One sample through the network, and the gradient back</h2>'
         "<p>Choose a sample. Units are shaded by their activation: the fuller the ring, the stronger; an empty ring "
-        'is off. Lines are weights, <span class="plus">red positive</span>, <span class="minus">blue negative</span>: '
+        f'is off{negative}. Lines are weights, <span class="plus">red positive</span>, '
+        f'<span class="minus">blue negative</span>: '
         f"of each layer the {MOST_LINES} that carry most for this sample, by |weight × activation|. Point at a unit to "
         "see its numbers and its lines.</p>"
         f'<div class="tabs" role="tablist" aria-label="sample">{"".join(tabs)}</div>{"".join(panels)}</section>'
@@ -126,7 +130,7 @@ def verdict(run: RunReport, state: LayerStates) -> str:
     true, said = esc(run.classes[state.label]), esc(run.classes[state.predicted])
     right = state.predicted == state.label
     return (
-        f'<p class="answer {"right" if right else "wrong"}"><b>{"✓" if right else "✗"}</b> A <b>{true}</b>, '
+        f'<p class="answer {"right" if right else "wrong"}"><b>{"✓" if right else "✗"}</b> True class <b>{true}</b>, '
         f"read as <b>{said}</b> with probability {percent(float(state.probabilities.max()))}; "
         f"loss {number(state.loss)}.</p>"
     )
@@ -135,13 +139,17 @@ def verdict(run: RunReport, state: LayerStates) -> str:
 def forward(run: RunReport, state: LayerStates) -> str:
     """Return the drawing of the forward way: picture, columns of units, strongest weights, probabilities."""
     inputs = state.picture.size
-    columns = columns_of(tuple(state.layers), inputs)
+    columns = columns_of(state.layers, inputs)
     height, width = state.picture.shape[-2:]
     side = PICTURE / max(height, width)
     top = TOP + (HEIGHT - TOP - height * side) / 2
     left = [(4 + (i % width + 0.5) * side, top + (i // width % height + 0.5) * side) for i in range(inputs)]
     uri, kind = picture_uri(state.picture), picture_kind(state.picture)
-    lines, units, heads = [], [], [heading(4 + width * side / 2, f"{inputs} inputs", f"{height} × {width} pixels", "")]
+    lines, units, heads = (
+        [],
+        [],
+        [heading(4 + width * side / 2, f"{integer(inputs)} inputs", f"{height} × {width} pixels", "")],
+    )
     right = (
         WIDTH - 186 - LETTER * min(max(len(str(name)) for name in run.classes), MOST_LETTERS)
     )  # room for the answers
@@ -152,17 +160,18 @@ def forward(run: RunReport, state: LayerStates) -> str:
         spots = places(column, x)
         if column.weights is not None and column.weights.shape[1] == len(before):
             lines.append(lines_between(column.weights, before, source, spots, k))
-        shade = state.probabilities if last and len(state.probabilities) == len(column.values) else column.values
+        answers = last and len(state.probabilities) == len(column.values)
+        shade = state.probabilities if answers else column.values
         units.append(draw_units(column, shade.astype(np.float64), spots, k + 1))
-        heads.append(heading(x, f"{integer(len(column.values))} units", column.kinds, activity(column, last)))
+        heads.append(heading(x, f"{integer(len(column.values))} units", column.kinds, activity(column, answers)))
         before, source = column.values, spots
-    answers = draw_answers(run, state, source) if len(state.probabilities) == len(before) else ""
+    names = draw_answers(run, state, source) if len(state.probabilities) == len(before) else ""
     return (
         f'<div class="scroll"><svg class="net" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="the network\'s state for a {esc(run.classes[state.label])}">'
         f'<image class="{kind}" href="{uri}" x="4" y="{top:g}" width="{width * side:g}" height="{height * side:g}" '
         f'preserveAspectRatio="none"/><rect class="frame" x="4" y="{top:g}" width="{width * side:g}" '
-        f'height="{height * side:g}"/>{"".join(lines)}{"".join(units)}{answers}{"".join(heads)}</svg></div>'
+        f'height="{height * side:g}"/>{"".join(lines)}{"".join(units)}{names}{"".join(heads)}</svg></div>'
     )
 
 
@@ -175,10 +184,12 @@ def heading(x: float, *lines: str) -> str:
     )
 
 
-def activity(column: Column, last: bool) -> str:
-    """Return what the shades mean: probabilities in the last column, else how many units are on, if some are off."""
+def activity(column: Column, answers: bool) -> str:
+    """Return what the shades mean: probabilities of the answers, else how many units are on, if some are off."""
+    if len(column.values) > MOST_UNITS:
+        return f"the {MOST_UNITS} strongest"
     on = int(np.count_nonzero(column.values))
-    return "probabilities" if last else f"{on} on, {len(column.values) - on} off" if on < len(column.values) else ""
+    return "probabilities" if answers else f"{on} on, {len(column.values) - on} off" if on < len(column.values) else ""
 
 
 def places(column: Column, x: float) -> Spots:
@@ -261,7 +272,7 @@ def draw_answers(run: RunReport, state: LayerStates, spots: Spots) -> str:
 
 def backward(run: RunReport, state: LayerStates) -> str:
     """Return the gradients that flow back, the last layer first: norms on one scale, units on a scale of their own."""
-    columns = columns_of(tuple(state.layers), state.picture.size)
+    columns = columns_of(state.layers, state.picture.size)
     norms = [float(np.linalg.norm(state.gradient)), *(float(np.linalg.norm(column.gradients)) for column in columns)]
     most = max(norms) or 1.0
     cards = []

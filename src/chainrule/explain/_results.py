@@ -97,7 +97,8 @@ def matrix(run: RunReport) -> str:
     """Return the matrix of counts; colour grows with the share of the row, in mistakes with its square root."""
     names = [esc(name) for name in run.classes]
     side = f'<th class="axis side" scope="rowgroup" rowspan="{len(names)}"><span>true class</span></th>'
-    edge = f'<col style="width:{min(7.0, 0.9 + 0.6 * max(len(str(name)) for name in run.classes)):.1f}rem">'
+    longest = max(len(str(name)) for name in run.classes)
+    edge = f'<col style="width:{min(7.0, 0.9 + 0.6 * longest):.1f}rem">'
     body = []
     for i, row in enumerate(run.confusion.tolist()):
         total = sum(row)
@@ -109,9 +110,10 @@ def matrix(run: RunReport) -> str:
             note = f"true {names[i]}, predicted {names[j]}: {integer(count)} of {integer(total)} ({percent(share)})"
             cells.append(f'<td class="{kind}" style="--s:{depth:.3f}" title="{note}">{count}</td>')
         body.append(f'<tr>{"" if i else side}<th scope="row">{names[i]}</th>{"".join(cells)}</tr>')
-    heads = "".join(f'<th scope="col">{name}</th>' for name in names)
+    heads = "".join(f'<th scope="col"><span>{name}</span></th>' for name in names)
     return (
-        '<div class="scroll"><table class="confusion"><caption>Counts. Each row is a true class and shows where its '
+        f'<div class="scroll"><table class="confusion{" named" if longest > 4 else ""}">'
+        "<caption>Counts. Each row is a true class and shows where its "
         "samples went: on the diagonal (green) the correct ones, elsewhere (orange) the mistakes. Deeper colour: a "
         "larger share of the row; for mistakes the square root of the share, so that rare ones can be seen.</caption>"
         f'<colgroup><col class="edge">{edge}{"<col>" * len(names)}</colgroup>'
