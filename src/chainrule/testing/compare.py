@@ -73,7 +73,8 @@ def assert_close(got: Any, want: Any, rtol: float | None = None, atol: float | N
     with np.errstate(all="ignore"):
         difference = np.abs(wide_a - wide_b) if wide_a.dtype.kind == "f" else _integer_difference(wide_a, wide_b)
         allowed = atol + rtol * np.abs(wide_b)
-        bad = ~((difference <= allowed) | (wide_a == wide_b) | ((wide_a != wide_a) & (wide_b != wide_b)))
+        near = (difference <= allowed) & (np.isfinite(allowed))  # an expected infinity allows nothing but itself
+        bad = ~(near | (wide_a == wide_b) | ((wide_a != wide_a) & (wide_b != wide_b)))
     if not bad.any():
         return
     index = _worst(bad, difference, allowed)
