@@ -19,7 +19,17 @@ from chainrule.core.errors import DTypeError, IndexRangeError, ShapeError
 from chainrule.core.primitive import PRIMITIVES
 from chainrule.core.tensor import Tensor
 
-__all__ = ["as_tensor", "axes_tuple", "axis_index", "cast", "check_device", "constant", "numbers", "pair", "shape_tuple"]
+__all__ = [
+    "as_tensor",
+    "axes_tuple",
+    "axis_index",
+    "cast",
+    "check_device",
+    "constant",
+    "numbers",
+    "pair",
+    "shape_tuple",
+]
 
 numbers = (bool, int, float)
 
@@ -39,7 +49,9 @@ def scalar(value: bool | int | float, dtype: DType) -> Tensor:
     try:
         return constant(np.asarray(value, dtype=dtype.numpy))
     except OverflowError:
-        raise DTypeError(f"the number {value} does not fit {dtype.name}; convert the tensor with .astype first.") from None
+        raise DTypeError(
+            f"the number {value} does not fit {dtype.name}; convert the tensor with .astype first."
+        ) from None
 
 
 def as_tensor(value: Any, like: Tensor | None = None) -> Tensor:
@@ -116,7 +128,9 @@ def shape_tuple(shape: int | Sequence[int], name: str) -> tuple[int, ...]:
         ShapeError: a size is not an integer.
     """
     try:
-        return (operator.index(shape),) if not isinstance(shape, tuple | list) else tuple(operator.index(n) for n in shape)
+        return (
+            (operator.index(shape),) if not isinstance(shape, tuple | list) else tuple(operator.index(n) for n in shape)
+        )
     except TypeError:
         raise ShapeError(f"{name}: a shape is an integer or a tuple of integers; got {shape!r}.") from None
 

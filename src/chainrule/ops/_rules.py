@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.dtypes import DType, bool_
+from chainrule.core.dtypes import DType
 from chainrule.core.errors import DTypeError, ShapeError
 from chainrule.core.primitive import Sample, TensorType
 
-__all__ = ["broadcast_shapes", "elementwise_flops", "elementwise_shape", "grid", "integers"]
+__all__ = ["FIX", "KINDS", "broadcast_shapes", "elementwise_flops", "elementwise_shape", "grid", "integers"]
 
 KINDS: dict[str, tuple[tuple[str, ...], str]] = {
     "float": (("float",), "a float tensor"),
@@ -69,15 +69,12 @@ def elementwise_shape(name: str, kind: str, result: DType | None = None) -> Call
             if type.dtype.kind not in kinds:
                 raise DTypeError(f"{name} needs {words}; got {type.dtype.name}{FIX.get(kind, '')}.")
             if type.dtype is not first:
-                raise DTypeError(f"{name}: the dtypes {first.name} and {type.dtype.name} differ; convert one with .astype.")
+                raise DTypeError(
+                    f"{name}: the dtypes {first.name} and {type.dtype.name} differ; convert one with .astype."
+                )
         return TensorType(broadcast_shapes(name, *(type.shape for type in types)), result or first)
 
     return rule
-
-
-def comparison_shape(name: str, kind: str) -> Callable[..., TensorType]:
-    """Return the shape rule of an elementwise primitive whose output is bool."""
-    return elementwise_shape(name, kind, bool_)
 
 
 def elementwise_flops(per_element: int) -> Callable[..., int]:
@@ -94,10 +91,11 @@ _BINARY = [((), ()), ((3,), (3,)), ((2, 3), (3,)), ((2, 1), (1, 3)), ((2, 3), ()
 
 
 def grid(*ranges: tuple[float, float], smooth: bool = True, **attributes: Any) -> list[Sample]:
-    """Return samples over the shape grid (scalar, vector, matrix, broadcast, size 0, size 1), floats in one range per input."""
+    """Return samples over the shape grid (scalar, vector, matrix, broadcast, size 0, size 1), one float range per input."""
     shapes = _UNARY if len(ranges) == 1 else _BINARY
     return [
-        Sample(tuple((shape, *limits) for shape, limits in zip(row, ranges, strict=True)), attributes, smooth) for row in shapes
+        Sample(tuple((shape, *limits) for shape, limits in zip(row, ranges, strict=True)), attributes, smooth)
+        for row in shapes
     ]
 
 
