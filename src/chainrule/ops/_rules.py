@@ -91,7 +91,7 @@ _BINARY = [((), ()), ((3,), (3,)), ((2, 3), (3,)), ((2, 1), (1, 3)), ((2, 3), ()
 
 
 def grid(*ranges: tuple[float, float], smooth: bool = True, **attributes: Any) -> list[Sample]:
-    """Return samples over the shape grid (scalar, vector, matrix, broadcast, size 0, size 1), one float range per input."""
+    """Return samples over the shape grid (scalar, vector, matrix, broadcast, sizes 0 and 1), one range per input."""
     shapes = _UNARY if len(ranges) == 1 else _BINARY
     return [
         Sample(tuple((shape, *limits) for shape, limits in zip(row, ranges, strict=True)), attributes, smooth)
