@@ -17,6 +17,7 @@ from chainrule.ops.creation import *  # noqa: F403
 from chainrule.ops.exponential import *  # noqa: F403
 from chainrule.ops.gather import *  # noqa: F403
 from chainrule.ops.hyperbolic import *  # noqa: F403
+from chainrule.ops.index import *  # noqa: F403
 from chainrule.ops.join import *  # noqa: F403
 from chainrule.ops.logical import *  # noqa: F403
 from chainrule.ops.matmul import *  # noqa: F403
@@ -27,6 +28,7 @@ from chainrule.ops.rounding import *  # noqa: F403
 from chainrule.ops.selection import *  # noqa: F403
 from chainrule.ops.shape import *  # noqa: F403
 from chainrule.ops.slices import *  # noqa: F403
+from chainrule.ops.sort import *  # noqa: F403
 from chainrule.ops.special import *  # noqa: F403
 from chainrule.ops.statistics import *  # noqa: F403
 from chainrule.ops.trigonometric import *  # noqa: F403
@@ -36,7 +38,7 @@ FILES = (
     *("arithmetic", "powers", "exponential", "trigonometric", "hyperbolic", "special", "composite"),
     *("rounding", "compare", "logical", "selection", "astype"),
     *("reduce", "product", "statistics"),
-    *("shape", "join", "slices", "gather"),
+    *("shape", "join", "slices", "index", "gather", "sort"),
     *("matmul",),
 )
 

@@ -33,7 +33,9 @@ from chainrule.ops import (
 from chainrule.ops import shape as shapes
 from chainrule.ops._inputs import check_device, numbers
 from chainrule.ops.astype import astype
+from chainrule.ops.index import getitem, setitem
 from chainrule.ops.matmul import matmul
+from chainrule.ops.sort import argmax, argmin
 
 __all__: list[str] = []
 
@@ -73,6 +75,8 @@ METHODS: dict[str, Callable[..., Tensor]] = {
     "abs": arithmetic.abs,
     "all": reduce.all,
     "any": reduce.any,
+    "argmax": argmax,
+    "argmin": argmin,
     "astype": astype,
     "broadcast_to": shapes.broadcast_to,
     "clip": selection.clip,
@@ -181,6 +185,7 @@ def _attach() -> None:
         setattr(Tensor, name, function)
     Tensor.reshape, Tensor.permute_dims, Tensor.to_device = _reshape, _permute_dims, _to_device
     Tensor.T, Tensor.mT = property(_transpose), property(shapes.matrix_transpose)
+    Tensor.__getitem__, Tensor.__setitem__ = getitem, setitem
     Tensor.__array_namespace__ = _array_namespace
     Tensor.__array_ufunc__ = None  # so that `array * tensor` asks the tensor
 
