@@ -124,15 +124,17 @@ def to_dtype(dtype: Any) -> DType:
         return dtype
     if isinstance(dtype, str):
         if dtype not in _BY_NAME:
-            raise DTypeError(f"no dtype is named {dtype!r}{nearest(dtype, _BY_NAME) or '; '}"
-                             f" The dtypes are {', '.join(_BY_NAME)}.")  # fmt: skip
+            close = nearest(dtype, _BY_NAME)
+            listed = f" The dtypes are {', '.join(_BY_NAME)}." if close else f"; the dtypes are {', '.join(_BY_NAME)}."
+            raise DTypeError(f"no dtype is named {dtype!r}{close}{listed}")
         return _BY_NAME[dtype]
     if isinstance(dtype, type) and dtype in _PYTHON:
         return _PYTHON[dtype]
     try:
-        return dtype_of(np.dtype(dtype))
+        numpy_dtype = np.dtype(dtype)
     except TypeError:
         raise DTypeError(f"{dtype!r} is not a dtype; the dtypes are {', '.join(_BY_NAME)}.") from None
+    return dtype_of(numpy_dtype)
 
 
 _RANK = {"bool": 0, "uint": 1, "int": 1, "float": 2}

@@ -310,7 +310,12 @@ class Tensor(_Attached):
         return value.copy() if copy else value
 
     def __dlpack__(self, **options: Any) -> Any:
-        return concrete_value(self, "DLPack export").__dlpack__(**options)
+        value = concrete_value(self, "DLPack export")
+        if (options.get("max_version") or (0, 0)) < (1, 0):
+            return value.copy().__dlpack__(**options)  # before version 1 a capsule can't say that it is read-only
+        view = value.view()
+        view.flags.writeable = False
+        return view.__dlpack__(**options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return (1, 0)
