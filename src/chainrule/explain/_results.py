@@ -106,7 +106,7 @@ def matrix(run: RunReport) -> str:
         for j, count in enumerate(row):
             share = count / total if total else 0.0
             depth = share if i == j else min(1.0, math.sqrt(share) * 2)
-            kind = "hit" if i == j else "miss" if count else "none"
+            kind = ("hit deep" if share > 0.7 else "hit") if i == j else "miss" if count else "none"
             note = f"true {names[i]}, predicted {names[j]}: {integer(count)} of {integer(total)} ({percent(share)})"
             cells.append(f'<td class="{kind}" style="--s:{depth:.3f}" title="{note}">{count}</td>')
         body.append(f'<tr>{"" if i else side}<th scope="row">{names[i]}</th>{"".join(cells)}</tr>')
