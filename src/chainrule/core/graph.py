@@ -98,6 +98,13 @@ class Graph:
             lines.append(f"{text:<72}  # {place}" if place else text)
         return "\n".join([f"{self.name}({head}) -> ({tail})", *lines])
 
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        from chainrule.core.html import graph_html
+
+        return graph_html(self)
+
 
 def _names(graph: Graph) -> dict[Variable, str]:
     names = {v: label for v, label in zip(graph.inputs, graph.labels, strict=False)}

@@ -360,6 +360,11 @@ class Tensor(_Attached):
     def __repr__(self) -> str:
         return describe(self)
 
+    def _repr_html_(self) -> str:
+        from chainrule.core.html import tensor_html
+
+        return tensor_html(self)
+
     def __iter__(self) -> Any:
         if not self._value.shape:
             raise ShapeError("a tensor without axes can't be iterated; its shape is ().")
