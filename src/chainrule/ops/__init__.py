@@ -7,7 +7,8 @@ indexing, matrix products, random numbers. `operators` gives them to `Tensor` as
 
 import sys
 
-from chainrule.ops import identity, operators  # noqa: F401 - a primitive and operators, no public function
+from chainrule.core.random import Generator, default_generator, manual_seed
+from chainrule.ops import identity, operators, random  # noqa: F401 - a primitive and operators, no public function
 from chainrule.ops.arithmetic import *  # noqa: F403
 from chainrule.ops.astype import *  # noqa: F403
 from chainrule.ops.compare import *  # noqa: F403
@@ -23,6 +24,7 @@ from chainrule.ops.logical import *  # noqa: F403
 from chainrule.ops.matmul import *  # noqa: F403
 from chainrule.ops.powers import *  # noqa: F403
 from chainrule.ops.product import *  # noqa: F403
+from chainrule.ops.quantile import *  # noqa: F403
 from chainrule.ops.reduce import *  # noqa: F403
 from chainrule.ops.rounding import *  # noqa: F403
 from chainrule.ops.selection import *  # noqa: F403
@@ -39,7 +41,8 @@ FILES = (
     *("rounding", "compare", "logical", "selection", "astype"),
     *("reduce", "product", "statistics"),
     *("shape", "join", "slices", "index", "gather", "sort"),
-    *("matmul",),
+    *("matmul", "quantile"),
 )
 
-__all__ = [name for file in FILES for name in sys.modules[f"chainrule.ops.{file}"].__all__]
+__all__ = ["Generator", "default_generator", "manual_seed", "random"]
+__all__ += [name for file in FILES for name in sys.modules[f"chainrule.ops.{file}"].__all__]

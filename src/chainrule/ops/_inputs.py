@@ -29,6 +29,7 @@ __all__ = [
     "numbers",
     "pair",
     "shape_tuple",
+    "sizes_tuple",
 ]
 
 numbers = (bool, int, float)
@@ -143,3 +144,15 @@ def check_device(name: str, device: str | None) -> None:
     """
     if device is not None and device != "cpu":
         raise ValueError(f'{name}.device must be None or "cpu"; got {device!r}.')
+
+
+def sizes_tuple(shape: int | Sequence[int], name: str) -> tuple[int, ...]:
+    """Return the shape of a new tensor.
+
+    Raises:
+        ShapeError: a size is not an integer, or is negative.
+    """
+    sizes = shape_tuple(shape, name)
+    if any(n < 0 for n in sizes):
+        raise ShapeError(f"{name}: sizes must be >= 0; got the shape {sizes}.")
+    return sizes

@@ -18,7 +18,7 @@ from chainrule.core.dtypes import DType, bool_, float32, int64, to_dtype
 from chainrule.core.errors import DTypeError, ShapeError
 from chainrule.core.primitive import Invalid, Sample, TensorType, primitive
 from chainrule.core.tensor import Tensor
-from chainrule.ops._inputs import as_tensor, cast, check_device, constant, scalar, shape_tuple
+from chainrule.ops._inputs import as_tensor, cast, check_device, constant, scalar, sizes_tuple
 from chainrule.ops.shape import broadcast_to, reshape
 
 __all__ = [
@@ -91,7 +91,7 @@ def full(shape: Shape, fill_value: float | Tensor, *, dtype: Any = None, device:
         tensor([7, 7], shape=(2,), dtype=int64)
     """
     check_device("full", device)
-    sizes = _sizes(shape, "full")
+    sizes = sizes_tuple(shape, "full")
     if isinstance(fill_value, Tensor):
         return broadcast_to(fill_value if dtype is None else cast(fill_value, to_dtype(dtype)), sizes)
     target = as_tensor(fill_value).dtype if dtype is None else to_dtype(dtype)
@@ -412,10 +412,3 @@ def _number(name: str, value: Any) -> int | float:
         except AttributeError:
             raise TypeError(f"{name} takes numbers; got {value!r} of type {type(value).__name__}.") from None
     return value if type(value) in (int, float) else float(value)
-
-
-def _sizes(shape: Shape, name: str) -> tuple[int, ...]:
-    sizes = shape_tuple(shape, name)
-    if any(n < 0 for n in sizes):
-        raise ShapeError(f"{name}: sizes must be >= 0; got the shape {sizes}.")
-    return sizes
