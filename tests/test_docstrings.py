@@ -22,7 +22,6 @@ import pytest
 import chainrule
 
 SECTIONS = ("Args", "Attributes", "Call", "Returns", "Yields", "Raises", "Example", "Source")  # in this order
-_VARIABLE = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 
 
 def _modules() -> list[types.ModuleType]:
@@ -60,12 +59,12 @@ def _sections(doc: str) -> dict[str, str]:
 
 
 def _documented_arguments(section: str) -> list[str]:
-    """Return the names that open an entry of an Args section: `x:`, `*shape:`, `a, b:` and `x (...):`."""
+    """Return the names that open an entry of an Args section, without stars: `x:`, `*shape:`, `a, b:` and `x (...):`."""
     names = []
     for line in section.splitlines():
         entry = re.match(r"    (\*{0,2}\w+(?:, \*{0,2}\w+)*)(?: \([^)]*\))?:", line)
         if entry:
-            names += entry[1].split(", ")
+            names += entry[1].replace("*", "").split(", ")
     return names
 
 
@@ -74,7 +73,7 @@ def _signature_arguments(thing: object) -> list[str] | None:
         parameters = inspect.signature(thing).parameters.values()
     except (TypeError, ValueError):
         return None
-    return [_VARIABLE.get(p.kind, "") + p.name for p in parameters if not p.name.startswith("_")]
+    return [p.name for p in parameters if not p.name.startswith("_")]
 
 
 def _unannotated(function: object) -> list[str]:
@@ -120,7 +119,7 @@ def problems(thing: object) -> list[str]:
         found.append("has no Example with a >>> line")
     if inspect.isfunction(thing):
         found += [f"has no annotation for {name}" for name in _unannotated(thing)]
-        gives = inspect.signature(thing).return_annotation not in ("None", None)
+        gives = inspect.signature(thing).return_annotation not in ("None", None, "Iterator[None]")
         if gives and not {"Returns", "Yields"} & set(sections) and not re.match(r"(Return|Yield)\b", doc):
             found.append("has neither Returns: nor a first sentence that starts with Return")
     return found
