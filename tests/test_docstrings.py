@@ -59,7 +59,7 @@ def _sections(doc: str) -> dict[str, str]:
 
 
 def _documented_arguments(section: str) -> list[str]:
-    """Return the names that open an entry of an Args section, without stars: `x:`, `*shape:`, `a, b:` and `x (...):`."""
+    """Return the names that open an entry of an Args section, without stars: `x:`, `*shape:`, `a, b:`, `x (...):`."""
     names = []
     for line in section.splitlines():
         entry = re.match(r"    (\*{0,2}\w+(?:, \*{0,2}\w+)*)(?: \([^)]*\))?:", line)
