@@ -21,7 +21,7 @@ import pytest
 
 import chainrule
 
-SECTIONS = ("Args", "Attributes", "Call", "Returns", "Yields", "Raises", "Example", "Source")  # in this order
+SECTIONS = ("Args", "Call", "Attributes", "Returns", "Yields", "Raises", "Example", "Source")  # in this order
 
 
 def _modules() -> list[types.ModuleType]:
@@ -263,7 +263,7 @@ def test_a_good_docstring_has_no_problems():
 def test_each_kind_of_problem_is_named():
     assert problems(_bad) == [
         "first paragraph must be one sentence that ends with a full stop: 'Multiply a number'",
-        "sections must stand in the order Args, Attributes, Call, Returns, Yields, Raises, Example, Source",
+        "sections must stand in the order Args, Call, Attributes, Returns, Yields, Raises, Example, Source",
         "Args does not describe scale",
         "Args describes factor, which the signature does not have",
         "has no Example with a >>> line",
