@@ -11,5 +11,18 @@ In: plain arrays and numbers, or a module and a sample. Out: pictures, `LayerSta
 
 from chainrule.explain import pictures, report
 from chainrule.explain.contents import LayerRow, LayerState, LayerStates, Mistake, RunReport, worst_mistakes
+from chainrule.explain.network import first_layer_pictures, layer_rows, layer_states
 
-__all__ = ["LayerRow", "LayerState", "LayerStates", "Mistake", "RunReport", "pictures", "report", "worst_mistakes"]
+__all__ = [
+    "LayerRow",
+    "LayerState",
+    "LayerStates",
+    "Mistake",
+    "RunReport",
+    "first_layer_pictures",
+    "layer_rows",
+    "layer_states",
+    "pictures",
+    "report",
+    "worst_mistakes",
+]

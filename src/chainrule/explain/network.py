@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -245,5 +245,5 @@ def _floats(tensor: Tensor) -> Floats:
     return np.asarray(tensor.numpy(), np.float64)
 
 
-def _norm(tensors: list[Tensor]) -> float:
+def _norm(tensors: Sequence[Tensor]) -> float:
     return math.hypot(*(float(np.linalg.norm(_floats(tensor))) for tensor in tensors))
