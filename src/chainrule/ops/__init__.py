@@ -15,8 +15,10 @@ from chainrule.ops.compare import *  # noqa: F403
 from chainrule.ops.composite import *  # noqa: F403
 from chainrule.ops.convert import *  # noqa: F403
 from chainrule.ops.creation import *  # noqa: F403
+from chainrule.ops.einsum import *  # noqa: F403
 from chainrule.ops.exponential import *  # noqa: F403
 from chainrule.ops.gather import *  # noqa: F403
+from chainrule.ops.guard import *  # noqa: F403
 from chainrule.ops.hyperbolic import *  # noqa: F403
 from chainrule.ops.index import *  # noqa: F403
 from chainrule.ops.join import *  # noqa: F403
@@ -27,21 +29,24 @@ from chainrule.ops.product import *  # noqa: F403
 from chainrule.ops.quantile import *  # noqa: F403
 from chainrule.ops.reduce import *  # noqa: F403
 from chainrule.ops.rounding import *  # noqa: F403
+from chainrule.ops.scan import *  # noqa: F403
 from chainrule.ops.selection import *  # noqa: F403
 from chainrule.ops.shape import *  # noqa: F403
 from chainrule.ops.slices import *  # noqa: F403
 from chainrule.ops.sort import *  # noqa: F403
 from chainrule.ops.special import *  # noqa: F403
 from chainrule.ops.statistics import *  # noqa: F403
+from chainrule.ops.triangle import *  # noqa: F403
 from chainrule.ops.trigonometric import *  # noqa: F403
 
 FILES = (
     *("convert", "creation"),
     *("arithmetic", "powers", "exponential", "trigonometric", "hyperbolic", "special", "composite"),
     *("rounding", "compare", "logical", "selection", "astype"),
-    *("reduce", "product", "statistics"),
-    *("shape", "join", "slices", "index", "gather", "sort"),
-    *("matmul", "quantile"),
+    *("reduce", "product", "scan", "statistics"),
+    *("shape", "join", "slices", "index", "gather", "sort", "triangle"),
+    *("matmul", "einsum", "quantile"),
+    *("guard",),
 )
 
 __all__ = ["Generator", "default_generator", "manual_seed", "random"]

@@ -25,7 +25,6 @@ __all__ = [
     "arange",
     "empty",
     "empty_like",
-    "eye",
     "full",
     "full_like",
     "linspace",
@@ -330,42 +329,6 @@ def linspace(
     target = float32 if dtype is None else to_dtype(dtype)
     values = np.linspace(_number("linspace", start), _number("linspace", stop), num, endpoint=endpoint)
     return constant(values.astype(target.numpy))
-
-
-def eye(
-    n_rows: int,
-    n_cols: int | None = None,
-    /,
-    *,
-    k: int = 0,
-    dtype: Any = None,
-    device: str | None = None,
-) -> Tensor:
-    """Return a matrix with ones on one diagonal and zeros elsewhere.
-
-    Args:
-        n_rows: number of rows.
-        n_cols: number of columns; default as many as rows.
-        k: which diagonal: 0 the main one, positive above it, negative below; default 0.
-        dtype: element type; default float32.
-        device: None or "cpu".
-
-    Returns:
-        Tensor [n_rows, n_cols].
-
-    Raises:
-        ValueError: an unknown device.
-
-    Example:
-        >>> import chainrule as cr
-        >>> cr.eye(2)
-        tensor([[1., 0.],
-                [0., 1.]], shape=(2, 2), dtype=float32)
-    """
-    check_device("eye", device)
-    columns = arange(n_rows if n_cols is None else n_cols)
-    rows = reshape(arange(n_rows), (n_rows, 1))  # [n_rows, 1]
-    return cast(columns == rows + k, float32 if dtype is None else to_dtype(dtype))
 
 
 def meshgrid(*arrays: Tensor, indexing: str = "xy") -> list[Tensor]:

@@ -20,6 +20,7 @@ from chainrule.core.tensor import Tensor
 from chainrule.ops import (
     arithmetic,
     compare,
+    composite,
     exponential,
     hyperbolic,
     logical,
@@ -84,6 +85,7 @@ METHODS: dict[str, Callable[..., Tensor]] = {
     "expand_dims": shapes.expand_dims,
     "flatten": shapes.flatten,
     "log": exponential.log,
+    "log_softmax": composite.log_softmax,
     "matmul": matmul,
     "max": reduce.max,
     "mean": statistics.mean,
@@ -91,6 +93,7 @@ METHODS: dict[str, Callable[..., Tensor]] = {
     "prod": product.prod,
     "relu": special.relu,
     "sigmoid": special.sigmoid,
+    "softmax": composite.softmax,
     "sqrt": powers.sqrt,
     "square": powers.square,
     "squeeze": shapes.squeeze,

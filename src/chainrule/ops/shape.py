@@ -1,9 +1,7 @@
 """Functions that arrange the axes of one tensor: the data stays, or is repeated, only its shape changes.
 
-Three primitives, `reshape`, `permute_dims` and `broadcast_to`, carry all of it; the rest are names for common uses.
-Each of the three is linear, and undoing it is its gradient. Eagerly all three give views of the same immutable buffer
-(a reshape copies where the strides ask for it). A tensor is a cell, so each returns a new one, even where nothing
-changes.
+Three linear primitives, `reshape`, `permute_dims` and `broadcast_to`, carry all of it; undoing one is its gradient.
+Eagerly they give views of the same immutable buffer, in a new cell even where nothing changes.
 """
 
 from __future__ import annotations
@@ -172,7 +170,7 @@ def broadcast_to(x: Tensor, /, shape: int | Sequence[int]) -> Tensor:
     """Return x repeated along new axes and along axes of size 1.
 
     Args:
-        x: tensor of any dtype; its shape broadcasts to `shape`.
+        x: tensor of any dtype.
         shape: sizes of the axes of the result.
 
     Returns:
@@ -235,8 +233,7 @@ def permute_dims(x: Tensor, /, axes: Sequence[int]) -> Tensor:
         (4, 2, 3)
     """
     x = as_tensor(x)
-    order = tuple(axis_index(a, x.ndim, "permute_dims") for a in axes)
-    return bind(permute_dims_p, x, axes=order)
+    return bind(permute_dims_p, x, axes=tuple(axis_index(a, x.ndim, "permute_dims") for a in axes))
 
 
 def matrix_transpose(x: Tensor, /) -> Tensor:
