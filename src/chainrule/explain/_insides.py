@@ -29,7 +29,7 @@ LETTER, MOST_LETTERS = 9, 14  # width of a letter, letters of the name of a clas
 MOST_NAMES = 12  # classes whose names stand under the bars of the last layer
 MOST_UNITS = 96  # units drawn in one column
 WIDTH, HEIGHT, TOP = 1080, 620, 66  # of the drawing; TOP is the room for headings
-PICTURE = 280  # side of the input picture
+PICTURE, BAR = 280, 68  # side of the input picture, length of the bar of probability 1
 
 Spots = dict[int, tuple[float, float]]  # unit -> where it stands in the drawing
 
@@ -151,7 +151,7 @@ def forward(run: RunReport, state: LayerStates) -> str:
         [heading(4 + width * side / 2, f"{integer(inputs)} inputs", f"{height} × {width} pixels", "")],
     )
     right = (
-        WIDTH - 186 - LETTER * min(max(len(str(name)) for name in run.classes), MOST_LETTERS)
+        WIDTH - 118 - BAR - LETTER * min(max(len(str(name)) for name in run.classes), MOST_LETTERS)
     )  # room for the answers
     before, source = state.picture.astype(np.float64).ravel(), dict(enumerate(left))
     for k, column in enumerate(columns):
@@ -263,9 +263,9 @@ def draw_answers(run: RunReport, state: LayerStates, spots: Spots) -> str:
         kind = "true" if unit == state.label else "said" if unit == state.predicted else "other"
         parts.append(
             f'<text class="name {kind}" x="{x + 24:g}" y="{y + 5:.1f}">{esc(names[unit])}</text>'
-            f'<rect class="share {kind}" x="{x + start:g}" y="{y - 7:.1f}" width="{max(80 * share, 0.8):.1f}" '
+            f'<rect class="share {kind}" x="{x + start:g}" y="{y - 7:.1f}" width="{max(BAR * share, 0.8):.1f}" '
             'height="14" rx="2"/>'
-            f'<text class="sub" x="{x + start + 6 + 80 * share:.1f}" y="{y + 5:.1f}">{percent(share, 1)}</text>'
+            f'<text class="sub" x="{x + start + 6 + BAR * share:.1f}" y="{y + 5:.1f}">{percent(share, 1)}</text>'
         )
     return "".join(parts)
 
