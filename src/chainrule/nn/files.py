@@ -1,0 +1,130 @@
+"""Weights on disk: safetensors files, written whole or not at all, and checked when read.
+
+A file holds tensors by name, in the public safetensors format, and in its metadata the SHA-256 of names, types and
+data, so that damage is noticed wherever it is. Files of other programs, which have no such sum, are read as they are.
+Nothing is pickled: a file can't run code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from chainrule.core.dtypes import ALL, DType, bfloat16
+from chainrule.core.errors import CheckpointError
+from chainrule.core.files import PathLike, atomic_write
+from chainrule.core.tensor import Tensor
+from chainrule.nn.module import Module
+
+__all__ = ["load", "save"]
+
+_FORMAT_NAMES: dict[str, DType] = {dtype.short.upper(): dtype for dtype in ALL}  # F32, I64, BF16, BOOL, ...
+_SUM = "sha256"
+
+
+def save(path: PathLike, obj: Module | Mapping[str, Any]) -> None:
+    """Write a module's state or a dict of tensors to a safetensors file, or leave the old file as it was.
+
+    Args:
+        path: the file; its folder must exist.
+        obj: a module, a state dict, or any mapping from names to tensors or NumPy arrays.
+
+    Raises:
+        TypeError: a name is no string, or a value no tensor or array.
+        OSError: the disk is full or the folder not writable; the old file is untouched.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> import chainrule as cr
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "model.safetensors"
+        >>> cr.save(path, cr.nn.Linear(3, 2))
+        >>> list(cr.load(path))
+        ['weight', 'bias']
+    """
+    from safetensors.numpy import save as encode
+
+    state = obj.state_dict() if isinstance(obj, Module) else obj
+    if not isinstance(state, Mapping):
+        raise TypeError(f"save takes a module or a mapping of names to tensors; got {type(obj).__name__}.")
+    arrays = {name: _array(name, value) for name, value in state.items()}
+    metadata = {"framework": "chainrule", "order": json.dumps(list(arrays)), _SUM: _digest(arrays)}
+    atomic_write(path, encode(arrays, metadata=metadata))
+
+
+def _array(name: Any, value: Any) -> np.ndarray:
+    if not isinstance(name, str):
+        raise TypeError(f"save: names must be strings; got {name!r}.")
+    if not isinstance(value, Tensor | np.ndarray):
+        raise TypeError(f"save: {name} must be a tensor or a NumPy array; got {type(value).__name__}.")
+    array = value.numpy() if isinstance(value, Tensor) else value
+    if array.dtype not in [dtype.numpy for dtype in ALL]:
+        raise TypeError(f"save: {name} has the dtype {array.dtype}, which no tensor has; convert it with .astype.")
+    return np.ascontiguousarray(array).reshape(array.shape)  # 0-d arrays stay 0-d
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+    total = hashlib.sha256()
+    for name in sorted(arrays):
+        array = arrays[name]
+        total.update(json.dumps([name, array.dtype.name, array.shape]).encode())
+        total.update(np.ascontiguousarray(array).view(np.uint8).data if array.size and array.ndim else array.tobytes())
+    return total.hexdigest()
+
+
+def load(path: PathLike) -> dict[str, Tensor]:
+    """Read a safetensors file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Name -> tensor; pass it to `Module.load_state_dict`.
+
+    Raises:
+        CheckpointError: the file is missing, truncated or damaged, or holds a dtype that no tensor has; names the file.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> import chainrule as cr
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "a.safetensors"
+        >>> cr.save(path, {"a": cr.ones(2)})
+        >>> cr.load(path)
+        {'a': tensor([1., 1.], shape=(2,), dtype=float32)}
+    """
+    from safetensors import SafetensorError, deserialize
+
+    path = pathlib.Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path} can't be read: {error.strerror}.") from None
+    try:
+        entries = deserialize(data)
+        metadata = _metadata(data)
+    except (SafetensorError, ValueError) as error:
+        raise CheckpointError(f"{path} is no safetensors file, or is truncated or damaged: {error}.") from None
+    arrays = {name: _decode(path, name, entry) for name, entry in entries}
+    if _SUM in metadata and metadata[_SUM] != _digest(arrays):
+        raise CheckpointError(f"{path} is damaged: its content does not match its checksum.")
+    order = json.loads(metadata.get("order", "[]"))
+    names = [name for name in order if name in arrays] + sorted(arrays.keys() - set(order))
+    return {name: Tensor(arrays[name]) for name in names}
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    """Return the file's metadata: the header is 8 bytes of length, then JSON."""
+    length = int.from_bytes(data[:8], "little")
+    return json.loads(data[8 : 8 + length]).get("__metadata__") or {}
+
+
+def _decode(path: pathlib.Path, name: str, entry: dict[str, Any]) -> np.ndarray:
+    dtype = _FORMAT_NAMES.get(entry["dtype"])
+    if dtype is None:
+        raise CheckpointError(f"{path}: {name} has the dtype {entry['dtype']}, which no tensor has.")
+    raw = np.frombuffer(bytearray(entry["data"]), dtype=np.uint16 if dtype is bfloat16 else dtype.numpy)
+    return raw.view(dtype.numpy).reshape(entry["shape"])

@@ -1,0 +1,291 @@
+"""The table of a network: one row per layer with shapes, parameters, bytes, FLOPs and receptive field.
+
+The network runs once through the tracer, so shapes and FLOPs follow from the primitives' rules and nothing is computed;
+the state is as before. The receptive field (how many input positions an output can see) follows the data: a layer
+states its (kernel, stride) per spatial axis in `receptive_field`, and from layer to layer
+
+    field += (kernel - 1) * jump,   jump *= stride
+
+where `jump` is the distance in the input between neighbouring outputs. Where paths join, the largest counts.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from chainrule.core import tree
+from chainrule.core.context import no_grad
+from chainrule.core.dtypes import DType, dtype_of, float32, to_dtype
+from chainrule.core.graph import Variable
+from chainrule.core.primitive import TensorType
+from chainrule.core.tensor import Tensor
+from chainrule.core.tracer import Tracer
+from chainrule.nn.module import Module
+
+__all__ = ["LayerRow", "Summary", "summarize"]
+
+Field = Any  # "all", or ((size, jump), ...): one pair for every axis alike, or one per spatial axis
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One call of a layer.
+
+    Attributes:
+        path: where the layer is, like "encoder.0"; empty for the module itself.
+        kind: its class.
+        inputs: shapes of its tensor arguments.
+        outputs: shapes of its results.
+        parameters: number of trained and frozen numbers; 0 in a second call of the same layer.
+        bytes: of parameters and buffers.
+        flops: floating-point operations of this call, for the given batch.
+        receptive_field: positions of the network's input that one output sees, like "5x5", or "all".
+    """
+
+    path: str
+    kind: str
+    inputs: tuple[tuple[int, ...], ...]
+    outputs: tuple[tuple[int, ...], ...]
+    parameters: int
+    bytes: int
+    flops: int
+    receptive_field: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What `Module.summary` returns: rows and totals; printed, it is a table.
+
+    Attributes:
+        rows: one per call of a layer, in order of the computation.
+        parameters: number of all parameters, a shared one once.
+        trainable: number of those that require a gradient.
+        bytes: of all parameters and buffers.
+        flops: floating-point operations of one forward pass of the given batch.
+    """
+
+    rows: tuple[LayerRow, ...]
+    parameters: int
+    trainable: int
+    bytes: int
+    flops: int
+
+    def __str__(self) -> str:
+        return "\n".join([*_text_table([_HEAD, *map(_cells, self.rows)]), self._totals()])
+
+    __repr__ = __str__
+
+    def _totals(self) -> str:
+        frozen = self.parameters - self.trainable
+        note = f" ({frozen:,} frozen)" if frozen else ""
+        return f"{self.parameters:,} parameters{note}, {_size(self.bytes)}, {self.flops:,} FLOPs"
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{html.escape(text)}</th>" for text in _HEAD)
+        body = "".join(
+            "<tr>"
+            + "".join(f'<td style="text-align:{side}">{html.escape(text)}</td>' for text, side in zip(cells, _SIDES))
+            + "</tr>"
+            for cells in map(_cells, self.rows)
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{html.escape(self._totals())}</p>"
+
+
+_HEAD = ("path", "layer", "input", "output", "parameters", "bytes", "FLOPs", "receptive field")
+_SIDES = ("left", "left", "left", "left", "right", "right", "right", "right")
+
+
+def _cells(row: LayerRow) -> tuple[str, ...]:
+    shapes = [", ".join(map(str, part)) or "-" for part in (row.inputs, row.outputs)]
+    counts = [f"{row.parameters:,}", _size(row.bytes), f"{row.flops:,}"]
+    return (row.path or "(all)", row.kind, *shapes, *counts, row.receptive_field)
+
+
+def _text_table(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]
+    lines = []
+    for row in rows:
+        cells = [text.ljust(w) if side == "left" else text.rjust(w) for text, w, side in zip(row, widths, _SIDES)]
+        lines.append("  ".join(cells).rstrip())
+    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+    return [lines[0], rule, *lines[1:], rule]
+
+
+def _size(count: int) -> str:
+    amount, units = float(count), ["B", "KiB", "MiB", "GiB", "TiB"]
+    while amount >= 1024 and len(units) > 1:
+        amount, units = amount / 1024, units[1:]
+    return f"{amount:.1f} {units[0]}" if units[0] != "B" else f"{count} B"
+
+
+# ------------------------------------------------------------------------------------------- running through the tracer
+@dataclass
+class _Call:
+    """One call of a layer while tracing: which equations belong to it, and what went in and out."""
+
+    module: Module
+    start: int
+    inputs: list[Variable]
+    outputs: list[Variable] = field(default_factory=list)
+    end: int = 0
+    inner: int = 0  # FLOPs of layers inside this one, which have rows of their own
+
+
+def summarize(module: Module, *inputs: Any, dtype: Any = None) -> Summary:
+    """Return the table of a module; see `Module.summary`.
+
+    Args:
+        module: the network.
+        *inputs: shapes or sample tensors, one per argument of forward.
+        dtype: of inputs given as shapes; default that of the first parameter.
+
+    Returns:
+        The summary.
+
+    Raises:
+        ShapeError, DTypeError: the layers do not fit together; names the layer.
+
+    Example:
+        >>> import chainrule as cr
+        >>> print(summarize(cr.nn.Sequential(cr.nn.Linear(4, 2)), (1, 4)))
+        path  layer   input   output  parameters  bytes  FLOPs  receptive field
+        -----------------------------------------------------------------------
+        0     Linear  (1, 4)  (1, 2)          10   40 B     18              all
+        -----------------------------------------------------------------------
+        10 parameters, 40 B, 18 FLOPs
+    """
+    first = next(module.parameters(), None)
+    default = to_dtype(dtype) if dtype is not None else first.dtype if first is not None else float32
+    tracer = Tracer(type(module).__name__)
+    calls: list[_Call] = []
+    try:
+        with no_grad(), tracer:
+            arguments = [Tensor(tracer.variable(_input_type(item, default))) for item in inputs]
+            symbols = [argument._value for argument in arguments]
+            _traced(module, arguments, tracer, calls)
+    finally:
+        tracer.restore()
+    fields = _fields(tracer, symbols, calls)
+    return _summary(module, tracer, calls, fields)
+
+
+def _input_type(item: Any, default: DType) -> TensorType:
+    if isinstance(item, Tensor):
+        return TensorType(item.shape, item.dtype)
+    if isinstance(item, np.ndarray):
+        return TensorType(item.shape, dtype_of(item.dtype))
+    if isinstance(item, tuple | list) and all(isinstance(n, int) and n >= 0 for n in item):
+        return TensorType(tuple(item), default)
+    raise TypeError(f"summary takes shapes like (32, 784) or sample tensors; got {item!r}.")
+
+
+def _traced(module: Module, arguments: list[Tensor], tracer: Tracer, calls: list[_Call]) -> None:
+    """Run the module with hooks that note each call; the hooks are no change of structure, and go away again."""
+    open_calls: list[_Call] = []
+
+    def enter(layer: Module, args: tuple) -> None:
+        open_calls.append(_Call(layer, len(tracer.equations), _variables(args, tracer)))
+
+    def leave(layer: Module, args: tuple, output: Any) -> None:
+        call = open_calls.pop()
+        call.outputs, call.end = _variables(output, tracer), len(tracer.equations)
+        if open_calls:
+            open_calls[-1].inner += _flops(tracer, call)
+        calls.append(call)
+
+    layers = [m for m in module.modules() if not m._modules or any(p is not None for p in m._parameters.values())]
+    try:
+        for layer in layers:
+            layer._forward_pre_hooks["summary"] = enter
+            layer._forward_hooks["summary"] = leave
+        module(*arguments)
+    finally:
+        for layer in layers:
+            layer._forward_pre_hooks.pop("summary", None)
+            layer._forward_hooks.pop("summary", None)
+
+
+def _variables(values: Any, tracer: Tracer) -> list[Variable]:
+    leaves, _ = tree.flatten(values)
+    return [tracer.read(leaf) for leaf in leaves if isinstance(leaf, Tensor)]
+
+
+def _flops(tracer: Tracer, call: _Call) -> int:
+    return sum(equation.flops for equation in tracer.equations[call.start : call.end])
+
+
+def _summary(module: Module, tracer: Tracer, calls: list[_Call], fields: list[str]) -> Summary:
+    paths = {id(part): path for path, part in reversed(list(module.named_modules(remove_duplicate=False)))}
+    seen: set[int] = set()
+    rows = []
+    for call, seen_field in sorted(zip(calls, fields), key=lambda item: (item[0].start, -item[0].end)):
+        own = [p for p in call.module._parameters.values() if p is not None and id(p) not in seen]
+        held = [b for b in call.module._buffers.values() if b is not None and id(b) not in seen]
+        seen.update(id(entry) for entry in (*own, *held))
+        shapes = [tuple(v.shape for v in part) for part in (call.inputs, call.outputs)]
+        counts = (
+            sum(p.size for p in own),
+            sum(entry.nbytes for entry in (*own, *held)),
+            _flops(tracer, call) - call.inner,
+        )
+        rows.append(LayerRow(paths[id(call.module)], type(call.module).__name__, *shapes, *counts, seen_field))
+    flops = sum(equation.flops for equation in tracer.equations)
+    rest = flops - sum(row.flops for row in rows)
+    if rest:
+        rows.append(LayerRow("", "(operations outside layers)", (), (), 0, 0, rest, "-"))
+    parameters = list(module.parameters())
+    trainable = sum(p.size for p in parameters if p.requires_grad)
+    size = sum(entry.nbytes for entry in (*parameters, *module.buffers()))
+    return Summary(tuple(rows), sum(p.size for p in parameters), trainable, size, flops)
+
+
+# ---------------------------------------------------------------------------------------------------- receptive field
+def _fields(tracer: Tracer, inputs: list[Variable], calls: list[_Call]) -> list[str]:
+    """Return the receptive field after each call, by following the data through the equations."""
+    known: dict[Variable, Field] = dict.fromkeys(inputs, ((1, 1),))
+    found: list[str] = []
+    left = iter(calls)  # in the order in which they ended
+    call = next(left, None)
+    for number in range(len(tracer.equations) + 1):
+        while call is not None and call.end == number:
+            declared = call.module.receptive_field
+            if declared is not None:
+                reached = _grown(_joined([known[v] for v in call.inputs if v in known]), declared)
+                known.update((v, reached) for v in call.outputs)
+            found.append(_words(_joined([known[v] for v in call.outputs if v in known])))
+            call = next(left, None)
+        if number < len(tracer.equations):
+            equation = tracer.equations[number]
+            arriving = [known[v] for v in equation.inputs if v in known]
+            if arriving:
+                known.update((v, _joined(arriving)) for v in equation.outputs)
+    return found
+
+
+def _joined(fields: list[Field]) -> Field:
+    """Return the largest field on each axis; "all" wins."""
+    if "all" in fields or not fields:
+        return "all" if fields else None
+    axes = max(map(len, fields))
+    wide = [part * axes if len(part) == 1 else part for part in fields]
+    return tuple((max(p[i][0] for p in wide), max(p[i][1] for p in wide)) for i in range(axes))
+
+
+def _grown(reached: Field, declared: Any) -> Field:
+    if declared == "all" or reached in ("all", None):
+        return "all" if declared == "all" else reached
+    before = reached * len(declared) if len(reached) == 1 else reached
+    return tuple(
+        (size + (kernel - 1) * jump, jump * stride) for (size, jump), (kernel, stride) in zip(before, declared)
+    )
+
+
+def _words(reached: Field) -> str:
+    if reached is None:
+        return "-"
+    return reached if reached == "all" else "x".join(str(size) for size, _ in reached)
