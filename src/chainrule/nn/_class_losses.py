@@ -155,7 +155,7 @@ def multi_margin_loss(
     Example:
         >>> import chainrule as cr
         >>> cr.nn.functional.multi_margin_loss(cr.asarray([[0.1, 0.2, 0.4, 0.8]]), cr.asarray([3]))
-        tensor(0.32500002, shape=(), dtype=float32)
+        tensor(0.325, shape=(), dtype=float32)
 
     Source: Crammer and Singer, JMLR 2 (2001).
     """

@@ -27,6 +27,17 @@ class HookHandle:
 
     Attributes:
         number: unique number of the hook, in order of registration.
+
+    Example:
+        >>> import chainrule as cr
+        >>> layer = cr.nn.Linear(3, 2)
+        >>> shapes = []
+        >>> handle = layer.register_forward_hook(lambda module, args, output: shapes.append(output.shape))
+        >>> _ = layer(cr.ones((5, 3)))
+        >>> handle.remove()
+        >>> _ = layer(cr.ones((7, 3)))
+        >>> shapes
+        [(5, 2)]
     """
 
     def __init__(self, module: Module, hooks: dict[int, Callable], hook: Callable):

@@ -24,6 +24,11 @@ class LoadReport(NamedTuple):
     Attributes:
         missing_keys: names of the module that the state dict does not have; they keep their values.
         unexpected_keys: names of the state dict that the module does not have; they were ignored.
+
+    Example:
+        >>> import chainrule as cr
+        >>> cr.nn.Linear(3, 2).load_state_dict({"weight": cr.zeros((2, 3))}, strict=False).missing_keys
+        ['bias']
     """
 
     missing_keys: list[str]

@@ -150,10 +150,10 @@ class PReLU(Module):
         num_parameters: 1 slope for all, or one for each of so many channels (axis 1); default 1.
         init: initial slope; default 0.25.
         dtype: float dtype of the slopes; default float32.
-    Attributes:
-        weight: the slopes a, [num_parameters].
     Call:
         x: float tensor [batch, channels, ...]  ->  tensor of the same shape and dtype.
+    Attributes:
+        weight: the slopes a, [num_parameters].
     Raises:
         ValueError: num_parameters below 1.
         ShapeError: the input has another number of channels.

@@ -25,10 +25,10 @@ class Embedding(Module):
         embedding_dim: size of a vector, >= 1.
         padding_idx: a row that starts as zeros and is not trained; negative counts from the end; default none.
         dtype: float dtype of W; default float32.
-    Attributes:
-        weight: W, [num_embeddings, embedding_dim].
     Call:
         i: integer tensor [...] in [0, num_embeddings)  ->  tensor [..., embedding_dim].
+    Attributes:
+        weight: W, [num_embeddings, embedding_dim].
     Raises:
         ValueError: a size below 1, or a padding row outside the table.
         IndexRangeError: an index outside the table; negative ones are.

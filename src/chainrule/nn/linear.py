@@ -26,11 +26,11 @@ class Linear(Module):
         out_features: size of the output's last axis, >= 1.
         bias: whether b is there; default True.
         dtype: float dtype of W and b; default float32.
+    Call:
+        x: float tensor [..., in_features]  ->  tensor [..., out_features].
     Attributes:
         weight: W, [out_features, in_features].
         bias: b, [out_features], or None.
-    Call:
-        x: float tensor [..., in_features]  ->  tensor [..., out_features].
     Raises:
         ValueError: a size below 1.
         ShapeError: the input's last axis is not in_features.

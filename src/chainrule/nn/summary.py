@@ -45,6 +45,12 @@ class LayerRow:
         bytes: of parameters and buffers.
         flops: floating-point operations of this call, for the given batch.
         receptive_field: positions of the network's input that one output sees, like "5x5", or "all".
+
+    Example:
+        >>> import chainrule as cr
+        >>> row = cr.nn.Sequential(cr.nn.Linear(3, 2)).summary((1, 3)).rows[0]
+        >>> row.path, row.kind, row.outputs, row.parameters
+        ('0', 'Linear', ((1, 2),), 8)
     """
 
     path: str
@@ -67,6 +73,12 @@ class Summary:
         trainable: number of those that require a gradient.
         bytes: of all parameters and buffers.
         flops: floating-point operations of one forward pass of the given batch.
+
+    Example:
+        >>> import chainrule as cr
+        >>> table = cr.nn.Linear(3, 2).summary((1, 3))
+        >>> table.parameters, table.bytes
+        (8, 32)
     """
 
     rows: tuple[LayerRow, ...]
