@@ -81,8 +81,8 @@ def test_a_large_matrix_is_drawn_with_every_kth_row_and_column():
 
 
 def test_sizes_as_people_say_them():
-    assert [size_text(n) for n in (0, 999, 1000, 999_949, 999_950, 2_500_000_000)] == [
-        "0 B", "999 B", "1.0 kB", "999.9 kB", "1.0 MB", "2.5 GB",
+    assert [size_text(n) for n in (0, 1023, 1024, 1024 * 1023.94, 1024 * 1023.95, 5 << 29)] == [
+        "0 B", "1023 B", "1.0 KiB", "1023.9 KiB", "1.0 MiB", "2.5 GiB",
     ]  # fmt: skip
 
 

@@ -33,23 +33,23 @@ _TEXT = "margin:.2em 0 0;padding:0;font-size:12px;line-height:1.4;background:non
 
 
 def size_text(count: int) -> str:
-    """Return a number of bytes as people say it.
+    """Return a number of bytes as people read it.
 
     Args:
         count: bytes, >= 0.
 
     Returns:
-        Text like "96 B", "3.1 kB", "1.2 MB": units of 1000.
+        Text like "96 B", "3.1 KiB", "1.2 MiB": units of 1024.
 
     Example:
         >>> size_text(96), size_text(3136), size_text(188_160_000)
-        ('96 B', '3.1 kB', '188.2 MB')
+        ('96 B', '3.1 KiB', '179.4 MiB')
     """
-    if count < 1000:
+    if count < 1024:
         return f"{count} B"
-    size, units = count / 1000, ["kB", "MB", "GB", "TB"]
-    while size >= 999.95 and len(units) > 1:
-        size, units = size / 1000, units[1:]
+    size, units = count / 1024, ["KiB", "MiB", "GiB", "TiB"]
+    while size >= 1023.95 and len(units) > 1:
+        size, units = size / 1024, units[1:]
     return f"{size:.1f} {units[0]}"
 
 
