@@ -29,6 +29,10 @@ def _unchanged(g: Tensor) -> Tensor:
     return g
 
 
+def _tangent(tangents: tuple[Tensor]) -> Tensor:
+    return tangents[0]  # not looked at: a direction is no probability
+
+
 # ---------------------------------------------------------------------------------------------------- finite numbers
 def _finite(x: np.ndarray, *, what: str) -> np.ndarray:
     bad = ~np.isfinite(x)
@@ -41,8 +45,8 @@ check_finite_p = primitive(
     "check_finite",
     reference=_finite,
     shape=elementwise_shape("check_finite", "float"),
-    linear=(0,),
-    transpose=_unchanged,
+    vjp=_unchanged,
+    jvp=_tangent,
     effect=True,
     flops=lambda x, *, what: 0,
     samples=grid((-2.0, 2.0), what="the loss"),
@@ -219,8 +223,8 @@ check_probabilities_p = primitive(
     "check_probabilities",
     reference=_probabilities,
     shape=elementwise_shape("check_probabilities", "float"),
-    linear=(0,),
-    transpose=_unchanged,
+    vjp=_unchanged,
+    jvp=_tangent,
     effect=True,
     flops=lambda x: 2 * x.size,
     samples=[*grid((0.1, 0.9)), Sample((np.asarray([0.0, 1.0]),), smooth=False)],
