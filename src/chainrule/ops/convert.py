@@ -99,6 +99,8 @@ def _to_numpy(obj: Any) -> tuple[np.ndarray, bool]:
         return np.asarray(obj), True
     if isinstance(obj, numbers):
         return np.asarray(obj), False
+    if isinstance(obj, range):
+        return np.asarray(obj, np.int64), False
     if isinstance(obj, list | tuple):
         return _nested(obj), any(isinstance(leaf, np.ndarray | np.generic) for leaf in _leaves(obj))
     for protocol, convert in (("__array__", np.asarray), ("__dlpack__", np.from_dlpack)):

@@ -89,17 +89,7 @@ def full(shape: Shape, fill_value: float | Tensor, *, dtype: Any = None, device:
         >>> cr.full((2,), 7)
         tensor([7, 7], shape=(2,), dtype=int64)
     """
-    check_device("full", device)
-    sizes = sizes_tuple(shape, "full")
-    if isinstance(fill_value, Tensor):
-        return broadcast_to(fill_value if dtype is None else cast(fill_value, to_dtype(dtype)), sizes)
-    target = as_tensor(fill_value).dtype if dtype is None else to_dtype(dtype)
-    if local.interpreter is not None:
-        return broadcast_to(scalar(fill_value, target), sizes)
-    try:
-        return Tensor(np.full(sizes, fill_value, dtype=target.numpy))
-    except OverflowError:
-        raise DTypeError(f"full: the number {fill_value} does not fit {target.name}.") from None
+    return _filled("full", shape, fill_value, None if dtype is None else to_dtype(dtype), device)
 
 
 def zeros(shape: Shape, *, dtype: Any = None, device: str | None = None) -> Tensor:
@@ -121,7 +111,7 @@ def zeros(shape: Shape, *, dtype: Any = None, device: str | None = None) -> Tens
         >>> cr.zeros(3)
         tensor([0., 0., 0.], shape=(3,), dtype=float32)
     """
-    return full(shape, 0, dtype=float32 if dtype is None else dtype, device=device)
+    return _filled("zeros", shape, 0, float32 if dtype is None else to_dtype(dtype), device)
 
 
 def ones(shape: Shape, *, dtype: Any = None, device: str | None = None) -> Tensor:
@@ -143,7 +133,7 @@ def ones(shape: Shape, *, dtype: Any = None, device: str | None = None) -> Tenso
         >>> cr.ones((1, 2))
         tensor([[1., 1.]], shape=(1, 2), dtype=float32)
     """
-    return full(shape, 1, dtype=float32 if dtype is None else dtype, device=device)
+    return _filled("ones", shape, 1, float32 if dtype is None else to_dtype(dtype), device)
 
 
 def empty(shape: Shape, *, dtype: Any = None, device: str | None = None) -> Tensor:
@@ -165,7 +155,7 @@ def empty(shape: Shape, *, dtype: Any = None, device: str | None = None) -> Tens
         >>> cr.empty(2).shape
         (2,)
     """
-    return zeros(shape, dtype=dtype, device=device)
+    return _filled("empty", shape, 0, float32 if dtype is None else to_dtype(dtype), device)
 
 
 def full_like(x: Tensor, /, fill_value: float | Tensor, *, dtype: Any = None, device: str | None = None) -> Tensor:
@@ -246,6 +236,20 @@ def empty_like(x: Tensor, /, *, dtype: Any = None, device: str | None = None) ->
         (2, 3)
     """
     return zeros_like(x, dtype=dtype, device=device)
+
+
+def _filled(name: str, shape: Shape, fill_value: float | Tensor, dtype: DType | None, device: str | None) -> Tensor:
+    check_device(name, device)
+    sizes = sizes_tuple(shape, name)
+    if isinstance(fill_value, Tensor):
+        return broadcast_to(fill_value if dtype is None else cast(fill_value, dtype), sizes)
+    target = as_tensor(fill_value).dtype if dtype is None else dtype
+    if local.interpreter is not None:
+        return broadcast_to(scalar(fill_value, target), sizes)
+    try:
+        return Tensor(np.full(sizes, fill_value, dtype=target.numpy))
+    except OverflowError:
+        raise DTypeError(f"{name}: the number {fill_value} does not fit {target.name}.") from None
 
 
 # ---------------------------------------------------------------------------------------------------- counted

@@ -118,7 +118,7 @@ def normal_quantile(u: Tensor, /) -> Tensor:
     Example:
         >>> import chainrule as cr
         >>> cr.normal_quantile(cr.asarray([0.5, 0.975]))
-        tensor([0.      , 1.959964], shape=(2,), dtype=float32)
+        tensor([0.       , 1.9599644], shape=(2,), dtype=float32)
 
     Source: Wichura, Algorithm AS 241, Applied Statistics 37 (1988).
     """
