@@ -5,18 +5,24 @@ What enters: a primitive, or two results. What leaves: nothing, or an AssertionE
 """
 
 from chainrule.testing.compare import TOLERANCES, Tolerance, assert_close, assert_equal
+from chainrule.testing.contracts import CONTRACTS, check_module
+from chainrule.testing.faults import Fault, fail_at
 from chainrule.testing.primitives import KINDS, Check, Tally, check_primitive, primitive_checks, run_checks
 from chainrule.testing.samples import sample_tensors
 
 __all__ = [
+    "CONTRACTS",
     "KINDS",
     "TOLERANCES",
     "Check",
+    "Fault",
     "Tally",
     "Tolerance",
     "assert_close",
     "assert_equal",
+    "check_module",
     "check_primitive",
+    "fail_at",
     "primitive_checks",
     "run_checks",
     "sample_tensors",

@@ -1,0 +1,110 @@
+"""Every layer and loss with inputs, for the contract tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+import chainrule as cr
+from chainrule import nn
+
+
+class Case(NamedTuple):
+    """How to build a module, and the arguments of its forward, batch first."""
+
+    name: str
+    make: Callable[[], nn.Module]
+    inputs: tuple
+    batched: bool = True
+
+
+def floats(*shape: int, low: float = -2.0, high: float = 2.0, seed: int = 0) -> cr.Tensor:
+    values = np.random.default_rng(seed).uniform(low, high, shape)
+    return cr.asarray(values.astype(np.float32))
+
+
+def labels(*shape: int, classes: int, seed: int = 1) -> cr.Tensor:
+    return cr.asarray(np.random.default_rng(seed).integers(0, classes, shape))
+
+
+def signs(*shape: int) -> cr.Tensor:
+    return cr.asarray(np.random.default_rng(2).choice([-1.0, 1.0], shape).astype(np.float32))
+
+
+class Net(nn.Module):
+    """A user's network: a shared layer, a list, a buffer, dropout."""
+
+    def __init__(self):
+        self.encoder = nn.ModuleList([nn.Linear(6, 6), nn.Linear(6, 6)])
+        self.again = self.encoder[0]
+        self.drop = nn.Dropout(0.25)
+        self.head = nn.Sequential({"act": nn.GELU(), "out": nn.Linear(6, 3)})
+        self.register_buffer("scale", cr.ones((6,)))
+
+    def forward(self, x):
+        for layer in self.encoder:
+            x = cr.tanh(layer(x)) * self.scale
+        return self.head(self.drop(self.again(x)))
+
+
+_X = floats(4, 6)
+_ACTIVATIONS = [
+    nn.Identity, nn.Sigmoid, nn.Tanh, nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.SiLU, nn.GELU, nn.Softplus,
+]  # fmt: skip
+
+LAYERS = [
+    Case("Linear", lambda: nn.Linear(6, 3), (_X,)),
+    Case("Linear no bias", lambda: nn.Linear(6, 3, bias=False), (_X,)),
+    Case("Linear on time", lambda: nn.Linear(6, 3), (floats(4, 5, 6),)),
+    Case("Flatten", lambda: nn.Flatten(), (floats(4, 2, 3),)),
+    Case("Flatten all axes", lambda: nn.Flatten(0, 1), (floats(4, 2, 3),), batched=False),
+    Case("Dropout", lambda: nn.Dropout(0.4), (_X,)),
+    Case("Dropout off", lambda: nn.Dropout(0.0), (_X,)),
+    Case("Embedding", lambda: nn.Embedding(7, 3), (labels(4, 2, classes=7),)),
+    Case("Embedding padded", lambda: nn.Embedding(7, 3, padding_idx=-1), (labels(4, 2, classes=7),)),
+    *[Case(kind.__name__, kind, (_X,)) for kind in _ACTIVATIONS],
+    Case("PReLU per channel", lambda: nn.PReLU(6, init=0.1), (floats(4, 6, 2),)),
+    Case("LeakyReLU 0.2", lambda: nn.LeakyReLU(negative_slope=0.2), (_X,)),
+    Case("ELU 0.5", lambda: nn.ELU(alpha=0.5), (_X,)),
+    Case("GELU tanh", lambda: nn.GELU(approximate="tanh"), (_X,)),
+    Case("Softplus sharp", lambda: nn.Softplus(beta=3.0, threshold=2.0), (_X,)),
+    Case("Softmax", lambda: nn.Softmax(dim=1), (_X,)),
+    Case("LogSoftmax", lambda: nn.LogSoftmax(dim=-1), (_X,)),
+    Case("Sequential", lambda: nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Dropout(0.3), nn.Linear(4, 2)), (_X,)),
+    Case("Net", Net, (_X,)),
+]
+
+_P, _Q = floats(4, 3, low=0.1, high=0.9), floats(4, 3, low=0.1, high=0.9, seed=3)
+_LOGITS, _LABELS = floats(4, 5), labels(4, classes=5)
+_PROBABILITIES = cr.softmax(floats(4, 5, seed=4), axis=1)
+LOSSES = [
+    *[Case(kind.__name__, kind, (floats(4, 3), floats(4, 3, seed=3)), False)
+      for kind in (nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.SmoothL1Loss)],
+    Case("HuberLoss 0.5", lambda: nn.HuberLoss(delta=0.5), (floats(4, 3), floats(4, 3, seed=3)), False),
+    Case("SmoothL1Loss sum", lambda: nn.SmoothL1Loss("sum", beta=0.0), (floats(4, 3), floats(4, 3, seed=3)), False),
+    Case("MSELoss none", lambda: nn.MSELoss(reduction="none"), (floats(4, 3), floats(4, 3, seed=3))),
+    Case("BCELoss", nn.BCELoss, (_P, _Q), False),
+    Case("BCELoss weighted", lambda: nn.BCELoss(weight=[0.5, 1.0, 2.0]), (_P, _Q), False),
+    Case("BCEWithLogitsLoss", nn.BCEWithLogitsLoss, (floats(4, 3), _Q), False),
+    Case("BCEWithLogitsLoss weighted", lambda: nn.BCEWithLogitsLoss([1.0, 2.0, 3.0], pos_weight=[3.0, 1.0, 0.5]),
+         (floats(4, 3), _Q), False),
+    Case("CrossEntropyLoss", nn.CrossEntropyLoss, (_LOGITS, _LABELS), False),
+    Case("CrossEntropyLoss none", lambda: nn.CrossEntropyLoss(reduction="none"), (_LOGITS, _LABELS)),
+    Case("CrossEntropyLoss smoothed",
+         lambda: nn.CrossEntropyLoss([1.0, 2.0, 0.5, 1.5, 1.0], ignore_index=2, label_smoothing=0.125),
+         (_LOGITS, _LABELS), False),
+    Case("CrossEntropyLoss probabilities", nn.CrossEntropyLoss, (_LOGITS, _PROBABILITIES), False),
+    Case("NLLLoss", nn.NLLLoss, (_LOGITS, _LABELS), False),
+    Case("KLDivLoss", lambda: nn.KLDivLoss("batchmean"), (floats(4, 5, low=-3.0, high=-0.1), _PROBABILITIES), False),
+    Case("KLDivLoss log", lambda: nn.KLDivLoss(log_target=True),
+         (floats(4, 5, low=-3.0, high=-0.1), floats(4, 5, low=-3.0, high=-0.1, seed=6)), False),
+    Case("HingeLoss", lambda: nn.HingeLoss(margin=0.5), (floats(4, 3), signs(4, 3)), False),
+    Case("HingeEmbeddingLoss", lambda: nn.HingeEmbeddingLoss(1.5), (floats(4, 3), signs(4, 3)), False),
+    Case("MultiMarginLoss", nn.MultiMarginLoss, (_LOGITS, _LABELS), False),
+    Case("MultiMarginLoss squared", lambda: nn.MultiMarginLoss(p=2, margin=0.5, weight=[1.0, 2.0, 0.5, 1.5, 1.0]),
+         (_LOGITS, _LABELS), False),
+    Case("CosineEmbeddingLoss", lambda: nn.CosineEmbeddingLoss(0.1),
+         (floats(4, 3), floats(4, 3, seed=5), signs(4)), False),
+]  # fmt: skip
