@@ -17,14 +17,16 @@ from chainrule.core.bind import bind
 from chainrule.core.dtypes import dtype_of
 from chainrule.core.errors import GradientError, ShapeError, user_location
 from chainrule.core.primitive import PRIMITIVES
-from chainrule.core.tape import Leaf, Node, check_alive
+from chainrule.core.tape import Edge, Leaf, Node, check_alive
 from chainrule.core.tensor import Tensor
 from chainrule.ops.creation import ones, zeros
 
-__all__ = ["backward", "gradients"]
+__all__ = ["backward", "gradients", "pull_to"]
 
 
-def backward(tensor: Tensor, gradient: Tensor | None = None, retain_graph: bool = False, create_graph: bool = False) -> None:
+def backward(
+    tensor: Tensor, gradient: Tensor | None = None, retain_graph: bool = False, create_graph: bool = False
+) -> None:
     """Add the gradient of this result to `.grad` of every leaf that it was computed from.
 
     Args:
@@ -88,13 +90,40 @@ def gradients(
     """
     for position, tensor in enumerate(inputs):
         if tensor._node is None:
-            raise GradientError(f"gradients: input {position} does not require a gradient; call requires_grad_() on it first.")
+            raise GradientError(
+                f"gradients: input {position} does not require a gradient; call requires_grad_() on it first."
+            )
     seeds = [_seed(out, upstream[i] if upstream is not None else None) for i, out in enumerate(outputs)]
     targets = {(tensor._node, tensor._index): None for tensor in inputs}
     retain = create_graph if retain_graph is None else retain_graph
     _walk(outputs, seeds, {}, targets, retain=retain, create=create_graph)
     found = [targets[tensor._node, tensor._index] for tensor in inputs]
     return [g if g is None or create_graph else g.detach() for g in found]
+
+
+def pull_to(outputs: Sequence[Tensor], ends: Sequence[Edge], upstream: Sequence[Tensor]) -> list[Tensor | None]:
+    """Return the gradients of the outputs by places on the tape, beyond which the walk does not go.
+
+    The tape is kept and the gradients' own computation is recorded, so they can be differentiated again.
+
+    Args:
+        outputs: results.
+        ends: (node, output index) of tensors; one behind another counts with the paths that do not pass it.
+        upstream: one gradient per output.
+
+    Returns:
+        One tensor per end, None where no output depends on it.
+
+    Example:
+        >>> import chainrule as cr
+        >>> x = cr.asarray(3.0).requires_grad_()
+        >>> h = x * 2
+        >>> pull_to([h * x], [(h._node, 0), (x._node, 0)], [cr.ones(())])[1].item()  # h = 6; not the path through h
+        6.0
+    """
+    targets = dict.fromkeys(ends)
+    _walk(outputs, upstream, {}, targets, retain=True, create=True, stop=True)
+    return [targets[end] for end in ends]
 
 
 def _seed(tensor: Tensor, gradient: Tensor | None) -> Tensor:
@@ -114,7 +143,9 @@ def _seed(tensor: Tensor, gradient: Tensor | None) -> Tensor:
             )
         return ones(tensor.shape, dtype=tensor.dtype)
     if gradient.shape != tensor.shape:
-        raise ShapeError(f"backward: the upstream gradient has the shape {gradient.shape} and the tensor {tensor.shape}.")
+        raise ShapeError(
+            f"backward: the upstream gradient has the shape {gradient.shape} and the tensor {tensor.shape}."
+        )
     return gradient
 
 
@@ -136,10 +167,15 @@ def _walk(
     *,
     retain: bool,
     create: bool,
+    stop: bool = False,
 ) -> None:
-    """Send the seeds down the tape; fill `leaves` (or, if given, `targets`) with what arrives there."""
+    """Send the seeds down the tape; fill `leaves` (or, if given, `targets`) with what arrives there.
+
+    With `stop` the walk ends at the targets.
+    """
     starts = [out._node for out in outputs]
-    order = _order(starts, None if targets is None else {node for node, _ in targets})
+    through = None if targets is None else {node for node, _ in targets}
+    order = _order(starts, through, stop)
     pending: dict[Node, list[Tensor | None]] = {node: [None] * len(node.outputs) for node in order}
     with _recording(create):
         for out, seed in zip(outputs, seeds, strict=True):
@@ -156,14 +192,26 @@ def _walk(
                     leaves[node] = arrived[0]
                 continue
             _store_retained(node, arrived, create)
-            if any(g is not None for g in arrived):
-                _push(node, arrived, pending)
-            if not retain:
+            if stop and node in through:
+                continue
+            if targets is None and context.local.interpreter is not None:
+                _check_recorded_inside(node)
+            if any(g is not None for g in arrived) and _push(node, arrived, pending) and not retain:
                 node.free()
     context.local.pulled = None
 
 
-def _order(starts: Sequence[Node], through: set[Node] | None) -> list[Node]:
+def _check_recorded_inside(node: Node) -> None:
+    """Raise if backward inside a traced step comes to an operation that was recorded before the step."""
+    if node.sequence < context.local.interpreter.first:
+        raise GradientError(
+            f"backward inside cr.jit reached an operation recorded before the step ({node.name}). "
+            "Give the step that tensor as h.detach(), or return the loss and call backward outside.",
+            location=user_location(),
+        )
+
+
+def _order(starts: Sequence[Node], through: set[Node] | None, stop: bool) -> list[Node]:
     """Return the nodes behind `starts`, last recorded first; with `through`, only those that lead to one of these."""
     seen: set[Node] = set()
     stack = list(starts)
@@ -171,7 +219,8 @@ def _order(starts: Sequence[Node], through: set[Node] | None) -> list[Node]:
         node = stack.pop()
         if node not in seen:
             seen.add(node)
-            stack.extend(edge[0] for edge in node.edges if edge is not None)
+            if not (stop and node in through):
+                stack.extend(edge[0] for edge in node.edges if edge is not None)
     order = sorted(seen, key=lambda node: node.sequence)
     if through is not None:
         useful: set[Node] = set()
@@ -183,11 +232,11 @@ def _order(starts: Sequence[Node], through: set[Node] | None) -> list[Node]:
     return order
 
 
-def _push(node: Node, arrived: list[Tensor | None], pending: dict[Node, list[Tensor | None]]) -> None:
-    """Apply the gradient rules of one node, and hand the results to the nodes of its inputs."""
+def _push(node: Node, arrived: list[Tensor | None], pending: dict[Node, list[Tensor | None]]) -> bool:
+    """Apply the rules of one node, hand the results to the nodes of its inputs, and return whether any asked."""
     wanted = [edge is not None and edge[0] in pending for edge in node.edges]
     if not any(wanted):
-        return
+        return False
     check_alive(node)
     full = [_zeros(*node.outputs[i]) if g is None else g for i, g in enumerate(arrived)]
     if context.local.checks:
@@ -195,6 +244,7 @@ def _push(node: Node, arrived: list[Tensor | None], pending: dict[Node, list[Ten
     for edge, wants, type, g in zip(node.edges, wanted, node.types, node.pull(full), strict=True):
         if wants and g is not None:
             _add(pending[edge[0]], edge[1], unbroadcast(g, *type))
+    return True
 
 
 def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> Tensor:

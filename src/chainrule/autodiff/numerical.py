@@ -52,7 +52,9 @@ def numerical_gradient(function: Callable[..., Tensor], *args: Tensor, argnum: i
     return Tensor(result)
 
 
-def _difference(function: Callable[..., Tensor], args: list, argnum: int, point: np.ndarray, index: tuple, eps: float) -> float:
+def _difference(
+    function: Callable[..., Tensor], args: list, argnum: int, point: np.ndarray, index: tuple, eps: float
+) -> float:
     ends = []
     for step in (eps, -eps):
         moved = point.copy()
@@ -97,7 +99,9 @@ def check_gradients(
     _check(function, [point.detach() for point in points], order, 1, eps, rtol, atol, np.random.default_rng(seed))
 
 
-def _check(function: Callable, points: list[Tensor], order: int, level: int, eps: float, rtol: float, atol: float, rng: Any) -> None:
+def _check(
+    function: Callable, points: list[Tensor], order: int, level: int, eps: float, rtol: float, atol: float, rng: Any
+) -> None:
     with no_grad():
         weights = [Tensor(_normal(rng, out.shape)) for out in _outputs(function(*points))]
     directions = [_normal(rng, point.shape) for point in points]
@@ -118,7 +122,9 @@ def _check(function: Callable, points: list[Tensor], order: int, level: int, eps
     got = sum(float((g.detach() * Tensor(d)).sum()) for g, d in zip(pulled(*points), directions, strict=True))
     with no_grad():
         ends = [
-            float(covector(*(Tensor(np.asarray(p.numpy() + step * d)) for p, d in zip(points, directions, strict=True))))
+            float(
+                covector(*(Tensor(np.asarray(p.numpy() + step * d)) for p, d in zip(points, directions, strict=True)))
+            )
             for step in (eps, -eps)
         ]
     expected = (ends[0] - ends[1]) / (2 * eps)

@@ -56,7 +56,9 @@ def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux
     return gradient
 
 
-def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+def value_and_grad(
+    function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+) -> Callable[..., Any]:
     """Return a function that computes a scalar function's value and its gradient together.
 
     Args:
@@ -89,7 +91,9 @@ def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 
         value, extra = result if has_aux else (result, None)
         if not isinstance(value, Tensor) or value.size != 1:
             given = f"a tensor of shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
-            raise GradientError(f"grad needs a function that returns a scalar tensor; this one returned {given}: add .sum() or .mean().")
+            raise GradientError(
+                f"grad needs a function that returns a scalar tensor; this one returned {given}: add .sum() or .mean()."
+            )
         found = _pull([value], aliases, None, outer)
         found = found if several else found[0]
         value = value if outer else value.detach()
@@ -141,7 +145,9 @@ def _alias_argument(args: list[Any], position: int) -> tuple[list[Tensor], Any]:
     for leaf in leaves:
         x = as_tensor(leaf)
         if not x.dtype.is_float:
-            raise DTypeError(f"only float arguments have gradients; argument {position} is {x.dtype.name}: use .astype(cr.float32).")
+            raise DTypeError(
+                f"only float arguments have gradients; argument {position} is {x.dtype.name}: use .astype(cr.float32)."
+            )
         aliases.append(bind(PRIMITIVES["identity"], x) if x._node is not None else x.detach().requires_grad_())
     args[position] = tree.unflatten(structure, aliases)
     return aliases, structure
@@ -153,8 +159,12 @@ def _pull(outputs: list[Tensor], aliases: list[tuple[list[Tensor], Any]], seeds:
     live = [i for i, out in enumerate(outputs) if isinstance(out, Tensor) and out._node is not None]
     chosen = [outputs[i] for i in live]
     upstream = None if seeds is None else [seeds[i] for i in live]
-    create = outer and _reaches_others([*(out._node for out in chosen), *(s._node for s in upstream or () if s._node)], inputs)
-    found = gradients(chosen, inputs, upstream, retain_graph=True, create_graph=create) if chosen else [None] * len(inputs)
+    create = outer and _reaches_others(
+        [*(out._node for out in chosen), *(s._node for s in upstream or () if s._node)], inputs
+    )
+    found = (
+        gradients(chosen, inputs, upstream, retain_graph=True, create_graph=create) if chosen else [None] * len(inputs)
+    )
     filled = iter([g if g is not None else alias.detach() * 0 for g, alias in zip(found, inputs, strict=True)])
     return [tree.unflatten(structure, [next(filled) for _ in group]) for group, structure in aliases]
 

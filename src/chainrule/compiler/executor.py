@@ -1,6 +1,6 @@
 """Running a graph with the NumPy references of its primitives.
 
-The plan is made once per graph: which slot each value lives in, and after which equation a buffer is not needed any more.
+The plan is made once per graph: which slot each value lives in, and after which equation a buffer is not needed.
 """
 
 from __future__ import annotations

@@ -1,27 +1,51 @@
 """What a trace depended on besides its arguments: numbers, strings, modules and optimizers it reached by name.
 
 A traced step froze every Python number that it read. The guards remember those that the function can reach through its
-closure and globals, so that a changed number re-traces instead of giving an old result. Modules, optimizers and parameter
-groups carry a version; while nothing structural changed in the process, one integer is compared for all of them.
+closure, its globals and the objects among its arguments, so that a changed number re-traces instead of giving an old
+result. Modules, optimizers and parameter groups carry a version; while nothing structural changed in the process, one
+integer is compared for all of them.
+
+Followed are the attributes that the step's code names, into the user's own functions and methods too; code of installed
+packages is not. Arrays are compared by identity, and small ones by content.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
+import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
+from chainrule.compiler.accesses import accesses
 from chainrule.core import context
 from chainrule.core.context import Versioned
 from chainrule.core.errors import PACKAGE
 from chainrule.core.tensor import Tensor
 
-__all__ = ["Guards"]
+__all__ = ["SCALARS", "Guards", "same"]
 
 SCALARS = (bool, int, float, str, bytes, type(None))
 _LIBRARY = (PACKAGE, os.path.dirname(os.__file__) + os.sep)
 _MISSING = object()
+_ITEMS = 256  # items of a list or dictionary that are looked at
+_DEPTH = 4  # attributes of loose names are followed this far from a variable
+_SMALL = 64  # elements of an array whose content is compared
+
+Read = Callable[[], Any]
+Chains = frozenset  # of tuples of attribute names
+
+
+def same(now: Any, value: Any) -> bool:
+    """Return whether two numbers or strings are the same to a trace: type and value, the sign of 0, NaN equals NaN."""
+    if now is value:
+        return True
+    if type(now) is not type(value):
+        return False
+    return now.hex() == value.hex() if isinstance(value, float) else now == value
 
 
 def _installed(path: str) -> bool:
@@ -29,25 +53,35 @@ def _installed(path: str) -> bool:
     return path.startswith(_LIBRARY) or f"{os.sep}site-packages{os.sep}" in path
 
 
+def _installed_class(kind: type) -> bool:
+    path = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    return _installed(path) if path else kind.__module__ == "builtins"
+
+
 class Guards:
     """The frozen surroundings of a traced function.
 
     Args:
         function: the traced Python function.
-        extra: objects among its arguments that carry a version.
+        arguments: (name, object) for the arguments that are neither tensors nor numbers.
 
     Attributes:
         frozen: name -> number, string or boolean that the trace may have read.
     """
 
-    def __init__(self, function: Callable[..., Any], extra: list[Any] = ()):
-        self.reads: list[tuple[str, Callable[[], Any], Any]] = []
-        self.identities: list[tuple[str, Callable[[], Any], Any]] = []
-        self.versioned: list[tuple[str, Versioned, tuple[int, ...]]] = []
-        self._seen: set[int] = set()
-        self._function(function, getattr(function, "__name__", "step"), root=True)
-        for item in extra:
-            self._object("argument", lambda item=item: item, item, frozenset(), 0)
+    def __init__(self, function: Callable[..., Any], arguments: Sequence[tuple[str, Any]] = ()):
+        self._loose: set[str] = set()
+        before = -1
+        while len(self._loose) != before:  # a helper read late may name attributes of an object seen early
+            before = len(self._loose)
+            self.reads: list[tuple[str, Read, Any]] = []
+            self.identities: list[tuple[str, Read, Any]] = []
+            self.versioned: list[tuple[str, Versioned, tuple[int, ...]]] = []
+            self._seen: set = set()
+            known = {name: (lambda item=item: item, item) for name, item in arguments}
+            self._function(function, getattr(function, "__name__", "step"), known, root=True)
+            for name, (read, item) in known.items():
+                self._value(name, read, item, Chains(), 0)
         self.epoch = context.epoch()
 
     @property
@@ -59,7 +93,7 @@ class Guards:
         """Return what changed since the trace, in words, or None."""
         for name, read, value in self.reads:
             now = read()
-            if now is not value and (type(now) is not type(value) or now != value):
+            if not same(now, value):
                 return f"{name} was {value!r}, now {now!r}" if now is not _MISSING else f"{name} is gone"
         for name, read, value in self.identities:
             if read() is not value:
@@ -71,106 +105,141 @@ class Guards:
             self.epoch = context.epoch()
         return None
 
-    # ------------------------------------------------------------------------------------------------ collecting
-    def _function(self, function: Any, name: str, root: bool = False) -> None:
-        """Guard what a function reaches by name; library code is left out, unless it was itself handed to jit."""
-        function = getattr(function, "__wrapped__", function)
+    # ------------------------------------------------------------------------------------------------ functions
+    def _function(self, function: Any, name: str, known: dict[str, tuple[Read, Any]], root: bool = False) -> None:
+        """Guard what a function reads; library code is left out, unless it was itself handed to jit.
+
+        `known` holds parameters whose values are known: the object of a method, objects among the arguments.
+        """
+        wrapped = getattr(function, "__wrapped__", None)
+        if wrapped is not None:
+            self._function(wrapped, name, known, root)
         if isinstance(function, types.MethodType):
-            for method in _methods(type(function.__self__), function.__func__):
-                self._object("self", lambda: function.__self__, function.__self__, _names(method.__code__), 0)
-                self._function(method, name, root)
+            receiver = function.__self__
+            self._method(function.__func__, name, lambda: receiver, receiver, known, root)
             return
         code = getattr(function, "__code__", None)
         if code is None:
-            self._object(name, lambda: function, function, frozenset(), 0)
+            if wrapped is None and callable(function):
+                self._value(name, lambda: function, function, Chains(), 0)
             return
-        if id(code) in self._seen or (_installed(code.co_filename) and not root):
+        library = _installed(code.co_filename)
+        if (library and not root) or not self._first(code, *(id(value) for _, value in known.values())):
             return
-        self._seen.add(id(code))
-        names = _names(code)
+        found = accesses(code)
+        self._loose |= found.loose
+        variables = dict(known)
         for variable, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-            self._object(variable, lambda cell=cell: _contents(cell), _contents(cell), names, 0)
-        space = function.__globals__ if not _installed(code.co_filename) else {}
-        for variable in sorted(names & space.keys()):
-            self._object(variable, lambda variable=variable: space.get(variable, _MISSING), space[variable], names, 0)
-        for variable, default in _defaults(function):
-            self._object(variable, lambda default=default: default, default, names, 0)
+            variables[variable] = (lambda cell=cell: _contents(cell), _contents(cell))
+        for variable in _default_names(function):
+            read = lambda variable=variable: _default(function, variable)  # noqa: E731
+            variables.setdefault(variable, (read, read()))
+        self._chains(found.locals, variables)
+        space = {} if library else function.__globals__
+        names = {chain[0] for chain in found.globals} & space.keys()
+        self._chains(found.globals, {n: (lambda n=n: space.get(n, _MISSING), space[n]) for n in names})
 
-    def _object(self, name: str, read: Callable[[], Any], value: Any, names: frozenset[str], depth: int) -> None:
+    def _method(self, function: Any, name: str, read: Read, receiver: Any, known: dict, root: bool = False) -> None:
+        """Follow a method, whose first parameter is `receiver`."""
+        function = inspect.unwrap(function)
+        code = getattr(function, "__code__", None)
+        if code is not None and code.co_argcount:
+            self._function(function, name, {**known, code.co_varnames[0]: (read, receiver)}, root)
+
+    def _chains(self, chains: Iterable[tuple[str, ...]], variables: dict[str, tuple[Read, Any]]) -> None:
+        """Guard the chains of attributes that start at known variables; those of others are loose."""
+        rests: dict[str, set[tuple[str, ...]]] = {}
+        for variable, *rest in chains:
+            if variable in variables:
+                rests.setdefault(variable, set()).add(tuple(rest))
+            else:
+                self._loose.update(rest)
+        for variable in sorted(rests):
+            self._value(variable, *variables[variable], Chains(rest for rest in rests[variable] if rest), 0)
+
+    # ------------------------------------------------------------------------------------------------ values
+    def _value(self, name: str, read: Read, value: Any, chains: Chains, depth: int) -> None:
+        """Guard one value, and of its attributes those that `chains` or loose names mention."""
         if isinstance(value, SCALARS):
             self.reads.append((name, read, value))
-            return
-        if depth and id(value) in self._seen:
-            return
-        if isinstance(value, Tensor):
+        elif isinstance(value, Tensor):
             self.identities.append((name, read, value))
+        elif isinstance(value, np.ndarray | np.generic):
+            self.identities.append((name, read, value))
+            if value.size <= _SMALL:
+                self.reads.append((f"content of {name}", lambda: _content(read()), _content(value)))
         elif isinstance(value, Versioned):
             self.identities.append((name, read, value))
             self.versioned.append((name, value, value._fingerprint()))
-            self._method(name, value)
-        elif isinstance(value, types.FunctionType | types.MethodType):
-            self.identities.append((name, read, value)) if depth == 0 else None
-            self._function(value, name)
-        elif depth < 3:
-            self._container(name, read, value, names, depth)
+            self._forward(name, value)
+        elif isinstance(value, types.FunctionType | types.MethodType) or hasattr(value, "__wrapped__"):
+            if depth == 0:
+                self.identities.append((name, read, value))
+            self._function(value, name, {})
+        elif self._first(id(value), name, chains) and depth <= _DEPTH:
+            self._object(name, read, value, chains, depth)
 
-    def _method(self, name: str, value: Versioned) -> None:
-        """Follow a user-written forward into its own globals."""
-        forward = getattr(type(value), "forward", None)
-        if isinstance(forward, types.FunctionType):
-            for method in _methods(type(value), forward):
-                self._function(method, name)
-        for part in value._versioned_parts():
-            self._method(name, part)
+    def _forward(self, name: str, module: Versioned) -> None:
+        """Follow the forward that a user wrote, of a module and of all its parts."""
+        if self._first(id(module)):
+            forward = getattr(type(module), "forward", None)
+            if forward is not None:
+                self._method(forward, name, lambda: module, module, {})
+            for part in module._versioned_parts():
+                self._forward(name, part)
 
-    def _container(self, name: str, read: Callable[[], Any], value: Any, names: frozenset[str], depth: int) -> None:
-        self._seen.add(id(value))
+    def _object(self, name: str, read: Read, value: Any, chains: Chains, depth: int) -> None:
+        """Guard the items of a container, or the attributes of a module, class or instance."""
         if isinstance(value, list | tuple):
             self.reads.append((f"len({name})", lambda: _length(read()), len(value)))
-            for i, item in enumerate(value[:256]):
-                self._object(f"{name}[{i}]", lambda i=i: _item(read(), i), item, names, depth + 1)
+            for i, item in enumerate(value[:_ITEMS]):
+                self._value(f"{name}[{i}]", lambda i=i: _item(read(), i), item, Chains(), depth + 1)
         elif isinstance(value, dict):
-            for key, item in list(value.items())[:256]:
-                self._object(f"{name}[{key!r}]", lambda key=key: _item(read(), key), item, names, depth + 1)
+            self.reads.append((f"len({name})", lambda: _length(read()), len(value)))
+            for key, item in list(value.items())[:_ITEMS]:
+                self._value(f"{name}[{key!r}]", lambda key=key: _item(read(), key), item, Chains(), depth + 1)
         elif isinstance(value, types.ModuleType):
             if not _installed(getattr(value, "__file__", None) or PACKAGE):
-                self._attributes(name, read, vars(value), names, depth)
-        elif hasattr(value, "__dict__") and not isinstance(value, type):
-            self._attributes(name, read, vars(value), names, depth)
+                self._attributes(name, read, value, chains, {chain[0] for chain in chains}, depth)
+        elif not _installed_class(value if isinstance(value, type) else type(value)):
+            self._attributes(name, read, value, chains, {chain[0] for chain in chains} | self._loose, depth)
 
-    def _attributes(self, name: str, read: Callable[[], Any], space: dict, names: frozenset[str], depth: int) -> None:
-        for attribute in sorted(names & space.keys()):
-            self._object(
-                f"{name}.{attribute}", lambda a=attribute: getattr(read(), a, _MISSING), space[attribute], names, depth + 1
-            )
+    def _attributes(self, name: str, read: Read, value: Any, chains: Chains, names: set[str], depth: int) -> None:
+        for attribute in sorted(names):
+            found = inspect.getattr_static(value, attribute, _MISSING)
+            if isinstance(found, staticmethod | classmethod):
+                self._function(found.__func__, f"{name}.{attribute}", {})
+            elif isinstance(found, property):
+                self._method(found.fget, f"{name}.{attribute}", read, value, {})
+            elif isinstance(found, types.FunctionType) and not isinstance(value, types.ModuleType):
+                self._method(found, f"{name}.{attribute}", read, value, {})
+            elif found is not _MISSING:
+                rest = Chains(chain[1:] for chain in chains if chain[0] == attribute and len(chain) > 1)
+                get = lambda attribute=attribute: getattr(read(), attribute, _MISSING)  # noqa: E731
+                self._value(f"{name}.{attribute}", get, get(), rest, depth + 1)
+            elif any(chain[0] == attribute for chain in chains):
+                self._loose.update(part for chain in chains if chain[0] == attribute for part in chain)
 
-
-def _names(code: types.CodeType) -> frozenset[str]:
-    """Return the global and attribute names that a function and the functions inside it use."""
-    names = set(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            names |= _names(constant)
-    return frozenset(names)
-
-
-def _methods(kind: type, function: types.FunctionType) -> list[types.FunctionType]:
-    """Return a method and the methods of its class that it calls by name, directly or not."""
-    found, stack = [], [function]
-    while stack:
-        method = stack.pop()
-        if method not in found:
-            found.append(method)
-            called = (getattr(kind, name, None) for name in _names(method.__code__))
-            stack += [item for item in called if isinstance(item, types.FunctionType)]
-    return found
+    def _first(self, *key: Any) -> bool:
+        """Return whether something is seen for the first time."""
+        if key in self._seen:
+            return False
+        self._seen.add(key)
+        return True
 
 
-def _defaults(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
-    code = function.__code__
-    defaults = function.__defaults__ or ()
-    yield from zip(code.co_varnames[code.co_argcount - len(defaults) : code.co_argcount], defaults, strict=True)
-    yield from (function.__kwdefaults__ or {}).items()
+def _default_names(function: types.FunctionType) -> list[str]:
+    code, count = function.__code__, len(function.__defaults__ or ())
+    return [*code.co_varnames[code.co_argcount - count : code.co_argcount], *(function.__kwdefaults__ or {})]
+
+
+def _default(function: types.FunctionType, name: str) -> Any:
+    """Return the present default of a parameter."""
+    if name in (function.__kwdefaults__ or {}):
+        return function.__kwdefaults__[name]
+    defaults, code = function.__defaults__ or (), function.__code__
+    names = code.co_varnames[code.co_argcount - len(defaults) : code.co_argcount]
+    return defaults[names.index(name)] if name in names else _MISSING
 
 
 def _contents(cell: types.CellType) -> Any:
@@ -188,4 +257,8 @@ def _item(container: Any, key: Any) -> Any:
 
 
 def _length(container: Any) -> int:
-    return len(container) if isinstance(container, list | tuple) else -1
+    return len(container) if isinstance(container, list | tuple | dict) else -1
+
+
+def _content(array: Any) -> bytes:
+    return array.tobytes() if isinstance(array, np.ndarray | np.generic) else b""

@@ -35,6 +35,13 @@ class _Kept(NamedTuple):
 
 
 _sequence = itertools.count()
+
+
+def next_sequence() -> int:
+    """Return a number above those of all nodes so far and below those of all to come."""
+    return next(_sequence)
+
+
 connected: Callable[[Any, Node | None, int], Tensor]  # set by core.tensor: makes a tensor from what was kept
 
 

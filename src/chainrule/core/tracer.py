@@ -19,7 +19,8 @@ from chainrule.core.dtypes import dtype_of
 from chainrule.core.errors import GradientError, describe_line, user_frame
 from chainrule.core.graph import Equation, Graph, Variable, frozen
 from chainrule.core.primitive import Primitive, TensorType
-from chainrule.core.tensor import CONSUMED, Tensor, leaked
+from chainrule.core.tape import next_sequence
+from chainrule.core.tensor import CONSUMED, Tensor, connected, leaked
 
 __all__ = ["GradSlot", "Tracer"]
 
@@ -59,7 +60,7 @@ class Tracer:
         self.written: dict[int, tuple[Tensor, Any, int, Any, int]] = {}
         self.grads: dict[int, GradSlot] = {}
         self.frozen: list[str] = []  # large constants baked into the graph, as "f32[60000,784] at train.py:3"
-        self.alive = True
+        self.first = next_sequence()  # nodes with a smaller number were recorded before the trace
         self._constants: list[np.ndarray] = []  # keeps constants alive so that ids stay unique
 
     # ------------------------------------------------------------------------------------------------ the interpreter
@@ -123,7 +124,7 @@ class Tracer:
         if isinstance(slot.before, Tensor):
             value = slot.before._value
             slot.read = self.variable(TensorType(value.shape, dtype_of(value.dtype)))
-            owner._grad = Tensor(slot.read)
+            owner._grad = connected(slot.read, slot.before._node, slot.before._index)
         return owner._grad
 
     def write_grad(self, owner: Tensor, value: Tensor | None) -> None:
@@ -132,7 +133,7 @@ class Tracer:
         slot.written = True
         slot.consumed = slot.consumed and value is None
         if value is not None and not isinstance(value._value, Variable):
-            value = Tensor(self.read(value))
+            value = connected(self.read(value), value._node, value._index)
         owner._grad = value
 
     def consume_grad(self, owner: Tensor) -> None:
@@ -145,7 +146,6 @@ class Tracer:
             cell._value, cell._version, cell._node, cell._index = value, version, node, index
         for slot in self.grads.values():
             slot.owner._grad = slot.before
-        self.alive = False
 
     def graph(self, inputs: Sequence[Variable], outputs: Sequence[Variable], labels: Sequence[str] = ()) -> Graph:
         """Return what was traced."""

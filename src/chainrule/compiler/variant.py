@@ -1,0 +1,166 @@
+"""One traced graph of a step: which state it fits, where its inputs come from, and where its outputs go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chainrule.compiler.executor import ReferenceExecutor
+from chainrule.compiler.guards import Guards
+from chainrule.compiler.pullback import Pullback
+from chainrule.core import tree
+from chainrule.core.context import local
+from chainrule.core.errors import TraceError
+from chainrule.core.graph import Graph
+from chainrule.core.tape import Edge, Leaf
+from chainrule.core.tensor import CONSUMED, Tensor
+
+__all__ = ["Output", "Place", "Variant", "grad_kind", "grad_type"]
+
+Place = tuple[
+    str, Any
+]  # ("cell", x): the buffer of x; ("grad", x): that of x.grad; x is a tensor, or an argument's index
+
+
+@dataclass(frozen=True)
+class Output:
+    """A leaf of the result that is a graph output."""
+
+    index: int
+
+
+def grad_kind(tensor: Tensor) -> str:
+    """Return how a tensor stands to the tape: "" (no gradient), "leaf" or "result"."""
+    if tensor._node is None:
+        return ""
+    return "leaf" if isinstance(tensor._node, Leaf) else "result"
+
+
+def grad_type(owner: Tensor) -> Any:
+    """Return shape and dtype of the gradient that a tensor holds, or None."""
+    gradient = owner._grad
+    return (gradient.shape, gradient._value.dtype) if isinstance(gradient, Tensor) else None
+
+
+class Variant:
+    """One traced graph, where its inputs come from, and where its outputs go.
+
+    Args:
+        key: argument types and modes that select it.
+        guards: the surroundings that it froze.
+        graph: the traced graph.
+        labels: names of the argument leaves.
+
+    Attributes:
+        sources: one place per graph input.
+        cells: captured tensors with the type and kind that they had at the trace.
+        slots: captured `.grad` owners with the type of the gradient that each held at the trace.
+        results: per leaf of the result a graph output, or a Python value.
+        structure: containers of the result.
+        writes: places that graph outputs are put into.
+        clears: owners whose gradient is removed (None) or was used up (CONSUMED).
+        live: graph outputs that are differentiable from outside.
+        pullback: how their gradients flow.
+        assigned: ids of captured tensors, and indices of arguments, that the step assigns.
+    """
+
+    def __init__(self, key: tuple, guards: Guards, graph: Graph, labels: Sequence[str]):
+        self.key, self.guards, self.graph, self.labels = key, guards, graph, labels
+        self.executor = ReferenceExecutor(graph)
+        self.sources: list[Place] = []
+        self.cells: list[tuple[Tensor, tuple, str]] = []
+        self.slots: list[tuple[Any, Any]] = []
+        self.results: list[Output | Any] = []
+        self.structure: Any = None
+        self.writes: list[tuple[Place, int]] = []
+        self.clears: list[tuple[Any, Any]] = []
+        self.live: list[int] = []
+        self.pullback: Pullback | None = None
+
+    def misfit(self) -> str | None:
+        """Return which captured tensor or gradient is of another kind than at the trace, or None."""
+        for cell, type, kind in self.cells:
+            value = cell._value
+            if (value.shape, value.dtype) != type or grad_kind(cell) != kind:
+                return f"a captured tensor of shape {type[0]} changed its shape, dtype or requires_grad"
+        for owner, type in self.slots:
+            if isinstance(owner, Tensor) and (grad_type(owner) != type or owner._grad is CONSUMED):
+                return "a gradient is present where there was none, or the other way round"
+        return None
+
+    def fits(self) -> bool:
+        """Return whether captured state has the types it had at the trace."""
+        return self.misfit() is None
+
+    # ------------------------------------------------------------------------------------------------ running
+    def run(self, leaves: list[Any]) -> Any:
+        """Run the graph, then update the state; nothing is updated if the run raises."""
+        if self.writes or self.clears:
+            self._refuse_aliases(leaves)
+        inputs = [self._input(place, leaves) for place in self.sources]
+        arrays = self.executor(inputs)
+        outputs: dict[int, Tensor] = {}
+        if self.live and local.grad:
+            outputs = {index: Tensor(arrays[index]) for index in self.live}
+            edges = [self._edge(place, leaves) for place in self.sources]
+            self.pullback.connect(inputs, edges, list(outputs.values()))
+        self._update(leaves, arrays, outputs)
+        items = [self._result(item, arrays, outputs) if isinstance(item, Output) else item for item in self.results]
+        return tree.unflatten(self.structure, items)
+
+    def _input(self, place: Place, leaves: list[Any]) -> np.ndarray:
+        kind, owner = place
+        tensor = leaves[owner] if isinstance(owner, int) else owner
+        return tensor._grad._value if kind == "grad" else tensor._value
+
+    def _edge(self, place: Place, leaves: list[Any]) -> Edge | None:
+        """Return where an input stands on the tape."""
+        kind, owner = place
+        tensor = leaves[owner] if isinstance(owner, int) else owner
+        tensor = tensor._grad if kind == "grad" else tensor
+        return None if tensor._node is None else (tensor._node, tensor._index)
+
+    def _result(self, item: Output, arrays: list[np.ndarray], outputs: dict[int, Tensor]) -> Tensor:
+        made = Tensor(arrays[item.index])
+        if item.index in outputs:
+            made._node, made._index = outputs[item.index]._node, outputs[item.index]._index
+        return made
+
+    def _update(self, leaves: list[Any], arrays: list[np.ndarray], outputs: dict[int, Tensor]) -> None:
+        """Put the outputs into the cells and gradients that the step assigned."""
+        for (kind, owner), index in self.writes:
+            target = leaves[owner] if isinstance(owner, int) else owner
+            if kind == "grad":
+                target._grad = outputs.get(index) or Tensor(arrays[index])
+                continue
+            target._value = arrays[index]
+            target._version += 1
+            if not isinstance(target._node, Leaf):
+                made = outputs.get(index)
+                target._node, target._index = (None, 0) if made is None else (made._node, made._index)
+        for owner, value in self.clears:
+            (leaves[owner] if isinstance(owner, int) else owner)._grad = value
+
+    # -------------------------------------------------------------------------------------------- one tensor, two ways
+    def note_assignments(self) -> None:
+        """Remember what the step assigns, to refuse calls in which one tensor comes in by two ways."""
+        owners = [owner for (_, owner), _ in self.writes] + [owner for owner, _ in self.clears]
+        self.assigned = {owner if isinstance(owner, int) else id(owner) for owner in owners}
+        self._state = {id(owner) for _, owner in self.sources if not isinstance(owner, int)} | self.assigned
+        self._arguments = [owner for kind, owner in self.sources if isinstance(owner, int) and kind == "cell"]
+
+    def _refuse_aliases(self, leaves: list[Any]) -> None:
+        """Raise if a tensor that the step assigns is also reached by another way: inside, these are two cells."""
+        seen: dict[int, int] = {}
+        for index in self._arguments:
+            key = id(leaves[index])
+            other = seen.setdefault(key, index)
+            twice = other != index and (index in self.assigned or other in self.assigned)
+            if twice or key in self.assigned or (index in self.assigned and key in self._state):
+                raise TraceError(
+                    f"argument {self.labels[index]} is a tensor that the step also reaches by another way and assigns; "
+                    "inside cr.jit they would be two tensors. Make it an nn.Parameter, or reach it by one way only."
+                )
