@@ -1,4 +1,4 @@
-"""Write the tables "what each file decides" of docs/architecture.md from the first sentences of the modules' docstrings.
+"""Write the tables "what each file decides" of docs/architecture.md, from the first sentences of the docstrings.
 
 Usage: python tools/make_file_map.py      A test compares the page with what this file would write.
 """
