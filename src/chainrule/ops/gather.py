@@ -276,7 +276,11 @@ def gather(x: Tensor, rows: Sequence[Tensor], axes: Axes) -> Tensor:
 
 def index_rows(rows: Sequence[Tensor]) -> Tensor:
     """Return index tensors broadcast and stacked, [k, *batch]."""
-    batch = broadcast_shapes("index", *(row.shape for row in rows))
+    try:
+        batch = broadcast_shapes("index", *(row.shape for row in rows))
+    except ShapeError as error:
+        error.location = user_location()
+        raise
     if len(rows) == 1:
         return reshape(rows[0], (1, *batch))
     return stack([row if row.shape == batch else broadcast_to(row, batch) for row in rows])

@@ -23,10 +23,11 @@ import numpy as np
 
 from chainrule.core.bind import bind
 from chainrule.core.context import local
-from chainrule.core.dtypes import int64, promote
+from chainrule.core.dtypes import bool_, int64, promote
 from chainrule.core.errors import DTypeError, IndexRangeError, ShapeError, TraceError, user_location
 from chainrule.core.tensor import Tensor
 from chainrule.ops._inputs import as_tensor, cast, constant
+from chainrule.ops.convert import asarray
 from chainrule.ops.gather import gather, index_rows, scatter_set_p
 from chainrule.ops.join import flip
 from chainrule.ops.selection import where
@@ -297,8 +298,10 @@ def put(x: Tensor, key: Any, value: Tensor | float) -> Tensor:
 
 
 def _fitting(x: Tensor, value: Any) -> Tensor:
-    value = as_tensor(np.asarray(value) if isinstance(value, list | tuple) else value, x)
-    if value.dtype is not x.dtype and promote(value.dtype, x.dtype) is not x.dtype:
+    listed = isinstance(value, list | tuple)  # a list is weak, like a number
+    value = asarray(value) if listed else as_tensor(value, x)
+    fits = promote(value.dtype, x.dtype)
+    if fits is not x.dtype and not (listed and fits.is_float == x.dtype.is_float and x.dtype is not bool_):
         raise DTypeError(
             f"x[key] = value: the value is {value.dtype.name} and the tensor {x.dtype.name}; "
             f"convert the value with .astype(cr.{x.dtype.name}).",

@@ -17,10 +17,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from chainrule.core.bind import bind
+from chainrule.core.dtypes import promote
 from chainrule.core.errors import DTypeError, ShapeError
 from chainrule.core.primitive import Invalid, Sample, TensorType, primitive
 from chainrule.core.tensor import Tensor
-from chainrule.ops._inputs import as_tensor, axis_index, cast, scalar
+from chainrule.ops._inputs import as_tensor, axis_index, cast
 from chainrule.ops.creation import full, zeros
 
 __all__ = ["pad"]
@@ -245,7 +246,8 @@ def pad(
         Tensor whose axes are longer by their two widths, and the dtype of x.
 
     Raises:
-        ShapeError: negative widths, or as many pairs as there are not axes.
+        ShapeError: negative widths, or another number of pairs than axes.
+        DTypeError: a border that the dtype of x can't hold.
         ValueError: another mode.
 
     Example:
@@ -261,8 +263,12 @@ def pad(
     if not isinstance(constant_values, Tensor) and constant_values == 0:
         return bind(pad_p, x, low=low, high=high, interior=(0,) * x.ndim)
     shape = _pad_shape(TensorType(x.shape, x.dtype), low=low, high=high, interior=(0,) * x.ndim).shape
-    value = cast(constant_values, x.dtype) if isinstance(constant_values, Tensor) else scalar(constant_values, x.dtype)
-    return bind(update_slice_p, full(shape, value), x, starts=low, steps=(1,) * x.ndim)
+    value = as_tensor(constant_values, x)
+    if promote(value.dtype, x.dtype) is not x.dtype:
+        raise DTypeError(
+            f"pad: the border is {value.dtype.name} and the tensor {x.dtype.name}; convert one with .astype."
+        )
+    return bind(update_slice_p, full(shape, cast(value, x.dtype)), x, starts=low, steps=(1,) * x.ndim)
 
 
 def _pairs(pad_width: int | Sequence, ndim: int) -> list[tuple[int, int]]:
