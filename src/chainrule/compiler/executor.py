@@ -5,6 +5,7 @@ The plan is made once per graph: which slot each value lives in, and after which
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -42,7 +43,8 @@ class ReferenceExecutor:
             outputs = [slot(v) for v in equation.outputs]
             for index in (*inputs, *outputs):
                 last_use[index] = number
-            plan.append((equation.primitive.run, inputs, dict(equation.attributes), outputs))
+            kernel = equation.primitive.kernel([v.dtype for v in equation.inputs])
+            plan.append((functools.partial(kernel, **equation.attributes), inputs, outputs))
         self.outputs = [slot(v) for v in graph.outputs]
         kept = {*self.outputs, *(index for index, _ in self.constants)}
         dying: dict[int, list[int]] = {}
@@ -67,11 +69,12 @@ class ReferenceExecutor:
         values: list = [*inputs, *[None] * (self.size - len(inputs))]
         for index, array in self.constants:
             values[index] = array
-        for run, sources, attributes, targets, dead in self.plan:
-            for target, array in zip(targets, run([values[i] for i in sources], attributes), strict=True):
-                values[target] = array
-            for index in dead:
-                values[index] = None
+        with np.errstate(all="ignore"):
+            for kernel, sources, targets, dead in self.plan:
+                for target, array in zip(targets, kernel(*[values[i] for i in sources])):  # noqa: B905 - checked once
+                    values[target] = array
+                for index in dead:
+                    values[index] = None
         return [values[i] for i in self.outputs]
 
 

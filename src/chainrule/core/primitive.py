@@ -185,15 +185,30 @@ class Primitive:
 
     def run(self, values: Sequence[np.ndarray], attributes: dict[str, Any]) -> list[np.ndarray]:
         """Run the reference; bfloat16 inputs are computed in float32 and rounded once."""
-        low = any(v.dtype == bfloat16.numpy for v in values) and "dtype" not in attributes
-        if low:
-            values = [v.astype(np.float32) if v.dtype == bfloat16.numpy else v for v in values]
         with np.errstate(all="ignore"):
-            result = self.reference(*values, **attributes)
-        outputs = [np.asarray(out) for out in (result if self.multiple else (result,))]
-        if low:
-            outputs = [out.astype(bfloat16.numpy) if out.dtype == np.float32 else out for out in outputs]
-        return outputs
+            return self.kernel([v.dtype for v in values])(*values, **attributes)
+
+    def kernel(self, dtypes: Sequence[np.dtype]) -> Callable[..., list[np.ndarray]]:
+        """Return the function that computes the outputs for inputs of these NumPy dtypes, each as an array.
+
+        Whoever calls it silences NumPy's floating-point warnings.
+        """
+        if bfloat16.numpy in dtypes and "dtype" not in self.attributes:
+            return self._in_float32
+        return self._several if self.multiple else self._single
+
+    def _single(self, *values: np.ndarray, **attributes: Any) -> list[np.ndarray]:
+        out = self.reference(*values, **attributes)
+        return [out if type(out) is np.ndarray else np.asarray(out)]
+
+    def _several(self, *values: np.ndarray, **attributes: Any) -> list[np.ndarray]:
+        return [np.asarray(out) for out in self.reference(*values, **attributes)]
+
+    def _in_float32(self, *values: np.ndarray, **attributes: Any) -> list[np.ndarray]:
+        low = bfloat16.numpy
+        wide = [v.astype(np.float32) if v.dtype == low else v for v in values]
+        outputs = (self._several if self.multiple else self._single)(*wide, **attributes)
+        return [out.astype(low) if out.dtype == np.float32 else out for out in outputs]
 
 
 def _rules(functions: Any, skip: int) -> tuple[Rule | None, ...]:
