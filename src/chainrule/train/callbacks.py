@@ -13,8 +13,9 @@ import pathlib
 import time
 from typing import TYPE_CHECKING, Any
 
+from chainrule.core import files
 from chainrule.core.errors import CheckpointError, MissingExtraError
-from chainrule.core.files import PathLike, fsync, write
+from chainrule.core.files import PathLike
 
 if TYPE_CHECKING:
     from chainrule.train.trainer import Trainer
@@ -107,7 +108,8 @@ class EarlyStopping(Callback):
         if gain > self.min_delta:
             self.best, self.best_epoch, self.waited = value, record["epoch"], 0
             if self.restore_best:
-                self.weights = trainer.model.state_dict()
+                with trainer.averaged():
+                    self.weights = trainer.model.state_dict()
         else:
             self.waited += 1
             if self.waited >= max(self.patience, 1):
@@ -177,20 +179,20 @@ class JSONLines(Callback):
         """Flush and close the file."""
         if self._handle is not None:
             try:
-                fsync(self._handle)
+                files.fsync(self._handle)
             finally:
                 os.close(self._handle)
                 self._handle = None
 
     def _append(self, record: Record) -> None:
         line = (json.dumps(record) + "\n").encode()
-        write(self._handle, line)
+        files.write(self._handle, line)
         self.length += len(line)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the length of the file, after flushing it: a checkpoint never knows more than the disk."""
         if self._handle is not None:
-            fsync(self._handle)
+            files.fsync(self._handle)
         return {"length": self.length}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

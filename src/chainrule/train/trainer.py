@@ -11,19 +11,17 @@ same bits as one that was never interrupted.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from chainrule.compiler import jit
-from chainrule.core.context import no_grad
 from chainrule.core.errors import ChainruleError, NonFiniteError
 from chainrule.core.tensor import Tensor
-from chainrule.ops.guard import check_finite
 from chainrule.ops.random import default_generator
-from chainrule.optim import clip_grad_norm_
 from chainrule.train.callbacks import Callback
 from chainrule.train.checkpoint import Checkpoints
+from chainrule.train.steps import Steps
 
 __all__ = ["Trainer"]
 
@@ -92,62 +90,14 @@ class Trainer:
         self.callbacks = list(callbacks)
         self.checkpoints, self.checkpoint_every = checkpoints, checkpoint_every
         self.compiled = compiled
-        self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.step = 0  # updates so far
         self.epoch = 0  # epochs completed
         self.history: list[dict[str, Any]] = []
         self.finished = False
         self.stop_reason: str | None = None
+        self._interrupted = False
         self._running = _Running()
-        wrap = jit if compiled else (lambda function: function)
-        self._steps = {name: wrap(getattr(self, name)) for name in ("train_step", "gather_step", "update_step", "evaluate_step")}
-
-    # ------------------------------------------------------------------------------------------------ the step
-    def train_step(self, x: Tensor, y: Tensor) -> Tensor:
-        """Do one update on a batch; return the loss before it."""
-        self.optimizer.zero_grad()
-        outputs = self.model(x)
-        loss = check_finite(self.loss(outputs, y), what="the loss")
-        loss.backward()
-        self._update()
-        self._measure(outputs, y)
-        return loss
-
-    def gather_step(self, x: Tensor, y: Tensor) -> Tensor:
-        """Add the gradient of the batch's summed loss to `.grad`; return the mean loss."""
-        outputs = self.model(x)
-        loss = check_finite(self.loss(outputs, y), what="the loss")
-        (loss * x.shape[0]).backward()
-        self._measure(outputs, y)
-        return loss
-
-    def update_step(self, samples: Tensor) -> None:
-        """Divide the gathered gradients by the number of samples, and do one update."""
-        with no_grad():
-            for p in self.parameters:
-                if p.grad is not None:
-                    p.grad = p.grad / samples.astype(p.dtype)
-        self._update()
-        self.optimizer.zero_grad()
-
-    def evaluate_step(self, x: Tensor, y: Tensor) -> Tensor:
-        """Measure one batch without gradients; return its mean loss."""
-        with no_grad():
-            outputs = self.model(x)
-            self._measure(outputs, y)
-            return self.loss(outputs, y)
-
-    def _update(self) -> None:
-        norm = clip_grad_norm_(self.parameters, self.max_norm if self.max_norm is not None else float("inf"))
-        check_finite(norm, what="the gradient")
-        self.optimizer.step()
-        if self.average is not None:
-            self.average.update()
-
-    def _measure(self, outputs: Tensor, y: Tensor) -> None:
-        with no_grad():
-            for metric in self.metrics.values():
-                metric.update(outputs.detach(), y)
+        self.steps = Steps(model, loss, optimizer, self.metrics, average, max_norm, compiled)
 
     # ------------------------------------------------------------------------------------------------ the loop
     def fit(self, loader: Any, epochs: int, watched: dict[str, Any] | None = None) -> list[dict[str, Any]]:
@@ -164,9 +114,11 @@ class Trainer:
         Raises:
             NonFiniteError: the loss or the gradient is NaN or infinite; names the module where it began. The model and
                 the optimizer are as before that step.
+            KeyboardInterrupt: `interrupt` was called; the state after the last whole step is in the newest checkpoint.
         """
         if self.finished:  # a new call, for more epochs; a resumed run keeps its reason to stop
             self.finished, self.stop_reason = False, None
+        self._interrupted = False
         self.epochs, self.batches = epochs, len(loader)
         started = False
         try:
@@ -195,9 +147,9 @@ class Trainer:
         self._end_epoch(loader, watched, begin)
 
     def _train_batch(self, x: Tensor, y: Tensor, running: _Running) -> None:
-        name = "train_step" if self.accumulate == 1 else "gather_step"
+        step = self.steps.train if self.accumulate == 1 else self.steps.gather
         try:
-            loss = self._steps[name](x, y).item()
+            loss = step(x, y).item()
         except NonFiniteError as error:
             raise self._explained(error, x, y) from None
         running.add(loss, x.shape[0])
@@ -211,7 +163,7 @@ class Trainer:
         """Do the update that the gathered batches wait for."""
         from chainrule.ops import asarray
 
-        self._steps["update_step"](asarray(running.pending_samples))
+        self.steps.update(asarray(running.pending_samples))
         running.pending_batches = running.pending_samples = 0
 
     def _after_update(self, loader: Any, begin: float) -> None:
@@ -224,10 +176,12 @@ class Trainer:
         record |= {"seconds": round(running.seconds + time.perf_counter() - begin, 6)}
         for callback in self.callbacks:
             callback.on_step(self, record)
-        if self.checkpoints is not None and self.step % self.checkpoint_every == 0:
+        if self.checkpoints is not None and (self._interrupted or self.step % self.checkpoint_every == 0):
             running.seconds, before = running.seconds + time.perf_counter() - begin, running.seconds
             self.checkpoints.save(self.state_dict(loader), self.step)
             running.seconds = before
+        if self._interrupted:
+            raise KeyboardInterrupt
 
     def _end_epoch(self, loader: Any, watched: dict[str, Any], begin: float) -> None:
         running = self._running
@@ -235,9 +189,10 @@ class Trainer:
         record: dict[str, Any] = {"epoch": self.epoch, "step": self.step, "train_loss": running.mean}
         record |= {f"train_{name}": metric.compute() for name, metric in self.metrics.items() if running.samples}
         record |= {"lr": self.learning_rate, "samples": running.samples, "seconds": round(seconds, 6)}
-        for name, watched_loader in watched.items():
-            measured = self.evaluate(watched_loader)
-            record |= {f"{name}_{key}": value for key, value in measured.items() if key != "samples"}
+        with self.averaged():
+            for name, watched_loader in watched.items():
+                measured = self.evaluate(watched_loader)
+                record |= {f"{name}_{key}": value for key, value in measured.items() if key != "samples"}
         if self.schedule is not None and self.schedule_every == "epoch":
             self._step_schedule(record)
         self.epoch += 1
@@ -249,6 +204,8 @@ class Trainer:
             callback.on_epoch(self, record)
         if self.checkpoints is not None:
             self.checkpoints.save(self.state_dict(loader), self.step)
+        if self._interrupted:
+            raise KeyboardInterrupt
 
     def _step_schedule(self, record: dict[str, Any]) -> None:
         monitor = getattr(self.schedule, "monitor", None)
@@ -279,7 +236,7 @@ class Trainer:
             for metric in self.metrics.values():
                 metric.reset()
             for x, y in loader:
-                running.add(self._steps["evaluate_step"](x, y).item(), x.shape[0])
+                running.add(self.steps.evaluate(x, y).item(), x.shape[0])
             if not running.samples:
                 raise ValueError("evaluate: the loader gave no batch; there is nothing to measure.")
             return {
@@ -300,6 +257,17 @@ class Trainer:
     def stop(self, reason: str) -> None:
         """Ask the run to end after this epoch; callbacks call it."""
         self.stop_reason = reason
+
+    def interrupt(self) -> None:
+        """Ask the run to end after the present step: a checkpoint is saved, and `fit` raises KeyboardInterrupt.
+
+        A signal handler may call it; the state that is left is that after a whole step.
+        """
+        self._interrupted = True
+
+    def averaged(self) -> contextlib.AbstractContextManager[None]:
+        """Return a block in which the model has its averaged weights; without `average` it has its own."""
+        return contextlib.nullcontext() if self.average is None else self.average.average_parameters()
 
     def _explained(self, error: NonFiniteError, x: Tensor, y: Tensor) -> NonFiniteError:
         """Return the error with the place where the first NaN or infinity began, found by running the batch eagerly."""
@@ -342,7 +310,7 @@ class Trainer:
             "stop_reason": self.stop_reason,
             "history": self.history,
             "running": vars(self._running),
-            "gradients": [p.grad for p in self.parameters] if self._running.pending_batches else None,
+            "gradients": [p.grad for p in self.steps.parameters] if self._running.pending_batches else None,
             "loader": loader.state_dict(),
             "parts": {name: part.state_dict() for name, part in self._parts().items()},
         }
@@ -365,7 +333,8 @@ class Trainer:
             part.load_state_dict(state["parts"][name])
         self.step, self.epoch, self.history = state["step"], state["epoch"], state["history"]
         self._running = _Running(**state["running"])
-        for p, gradient in zip(self.parameters, state["gradients"] or [None] * len(self.parameters), strict=True):
+        parameters = self.steps.parameters
+        for p, gradient in zip(parameters, state["gradients"] or [None] * len(parameters), strict=True):
             p.grad = gradient
         self.stop_reason = state["stop_reason"]
 

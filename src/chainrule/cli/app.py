@@ -1,0 +1,267 @@
+"""The commands: each reads its words, calls one function of the floors below, and prints what came out.
+
+    train   evaluate   predict   report   recipes   summary   doctor
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import shlex
+import signal
+from typing import Annotated, Any
+
+import typer
+
+from chainrule.cli.output import STOPPED, result, say, table
+
+__all__ = ["app"]
+
+CODES = "Exit codes: 0 all went well, 1 the work failed, 2 the command or a recipe is wrong, 130 stopped by Ctrl-C."
+
+app = typer.Typer(
+    name="chainrule",
+    help="Train, measure and look into neural networks.\n\n[bold]Begin with:[/bold]  chainrule train mnist-mlp",
+    epilog=CODES,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+RunFolder = Annotated[pathlib.Path, typer.Argument(metavar="RUN", help="A run folder, such as runs/mnist-mlp.", show_default=False)]
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's name, or a TOML file.", show_default=False)]
+More = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="More settings, as for --set.", show_default=False)]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as train.epochs=3. Repeatable.", show_default=False),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def _examples(*lines: str) -> str:
+    """Return the end of a command's help: lines to type."""
+    return "[bold]Examples[/bold]\n\n" + "\n\n".join(f"  {line}" for line in lines)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import chainrule
+
+        result(f"chainrule {chainrule.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_version)] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,  # see cli.output.guarded
+) -> None:
+    """Take the options that stand before the command."""
+
+
+@app.command(
+    epilog=_examples(
+        "chainrule train mnist-mlp",
+        "chainrule train mnist-mlp --set optim.name=adam --set optim.lr=0.001",
+        "chainrule train mnist-mlp --set train.epochs=3 data.limit=10000 --out runs/quick",
+        "chainrule train mnist-mlp --out runs/quick --resume",
+    )
+)
+def train(
+    recipe: RecipeName,
+    more: More = None,
+    settings: Settings = None,
+    out: Annotated[
+        pathlib.Path | None,
+        typer.Option(metavar="DIR", help="The run folder; else runs/RECIPE, or runs/RECIPE-2 ... where that is taken.", show_default=False),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder from its newest checkpoint.")] = False,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="The same as --set train.seed=N.", show_default=False)] = None,
+    eager: Annotated[bool, typer.Option("--eager", help="Run each step line by line, without cr.jit.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the last line.")] = False,
+) -> None:
+    """Train a recipe, and save the model with a report.
+
+    The run folder gets recipe.toml, metrics.jsonl, model.safetensors, report.html and checkpoints. Stopped by Ctrl-C, killed or
+    out of power, the run goes on with the same command and --resume, and ends with the same weights, bit for bit.
+    """
+    from chainrule.recipes.folder import Run, choose_folder
+    from chainrule.recipes.run import train as train_recipe
+
+    source, changes = _recipe_and_settings(recipe, more, settings)
+    changes += [] if seed is None else [f"train.seed={seed}"]
+    changes += ["train.compiled=false"] if eager else []
+    loaded = _load(source, changes)
+    folder = choose_folder(loaded.name, out, resume)
+    _say_if_unfinished(loaded.name, out, resume, quiet)
+    command = _command(source, changes, out)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        run = train_recipe(loaded, folder, resume=resume, quiet=quiet, command=command, say=_silent if quiet else say)
+    except KeyboardInterrupt:
+        say(f"\nstopped; continue with:\n  {_resume(command, folder)}")
+        raise typer.Exit(STOPPED) from None
+    except Exception as error:
+        if isinstance(error, OSError) and (folder / "checkpoints").is_dir():
+            error.add_note(f"Make it writable again, then continue with:\n  {_resume(command, folder)}")
+        raise
+    assert isinstance(run, Run)
+    _print_result(run, quiet)
+
+
+def _print_result(run: Any, quiet: bool) -> None:
+    """Say where the run is, and as the last line the accuracy on the test set."""
+    found = run.info["result"]
+    if not quiet:
+        say(f"model   {run.weights}\nreport  {run.folder / 'report.html'}")
+    result(f"accuracy on the {found['samples']:,} test digits: {100 * found['accuracy']:.2f} %")
+
+
+@app.command(
+    epilog=_examples(
+        "chainrule evaluate runs/mnist-mlp",
+        "chainrule evaluate runs/mnist-mlp --split train",
+        "chainrule evaluate runs/mnist-mlp --json",
+    )
+)
+def evaluate(
+    run: RunFolder,
+    split: Annotated[str, typer.Option(help="Which samples: train, validation or test.")] = "test",
+    as_json: AsJson = False,
+) -> None:
+    """Measure a trained model: loss and accuracy on a split of its data."""
+    from chainrule.recipes.folder import Run
+    from chainrule.recipes.results import evaluate as evaluate_run
+
+    found = evaluate_run(Run(run), split).summary()
+    if as_json:
+        result(json.dumps(found))
+    else:
+        result(f"{found['split']}: {found['samples']:,} samples, loss {found['loss']:.4f}, accuracy {100 * found['accuracy']:.2f} %")
+
+
+@app.command(
+    epilog=_examples(
+        "chainrule predict runs/mnist-mlp seven.png",
+        "chainrule predict runs/mnist-mlp photos/*.jpg --json",
+    )
+)
+def predict(
+    run: RunFolder,
+    files: Annotated[list[pathlib.Path], typer.Argument(metavar="FILE...", help="Pictures, one digit each.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Say which digit a picture shows, with the probability of each class.
+
+    Any size and colour: the ink may be dark on light or light on dark. The digit is cropped, scaled and centred like MNIST's.
+    """
+    from chainrule.recipes.folder import Run
+    from chainrule.recipes.results import predict as predict_files
+
+    for number, found in enumerate(predict_files(Run(run), files)):
+        if as_json:
+            result(json.dumps({"file": found.file, "class": found.label, "probabilities": found.probabilities, "note": found.note}))
+            continue
+        say(f"{found.file}: {found.note}")
+        result(("\n" if number else "") + f"{found.file}: {found.label}  ({100 * found.probabilities[found.label]:.1f} %)")
+        most = max(found.probabilities.values())
+        for name, share in found.probabilities.items():
+            result(f"  {name}  {100 * share:5.1f} %  {'#' * round(30 * share / most)}".rstrip())
+
+
+@app.command(epilog=_examples("chainrule report runs/mnist-mlp"))
+def report(run: RunFolder) -> None:
+    """Write report.html of a finished run again, and print where it is."""
+    from chainrule.recipes.folder import Run
+    from chainrule.recipes.results import write_report
+
+    result(str(write_report(Run(run))))
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes: ready experiments to train.
+
+    Each is a TOML file; a file of your own works as well, and may begin with: extends = "mnist-mlp"
+    """
+    from chainrule.recipes import load, names
+
+    result(table([(name, load(name).description) for name in names()]))
+
+
+@app.command(
+    epilog=_examples("chainrule summary mnist-mlp", "chainrule summary mnist-mlp --set model.sizes=[784,128,10]", "chainrule summary mnist-mlp --toml")
+)
+def summary(
+    recipe: RecipeName,
+    more: More = None,
+    settings: Settings = None,
+    toml: Annotated[bool, typer.Option("--toml", help="Print the whole recipe as TOML instead, every default written out.")] = False,
+) -> None:
+    """Show a recipe's network: shapes, parameters and operations, layer by layer."""
+    from chainrule.recipes import build
+
+    source, changes = _recipe_and_settings(recipe, more, settings)
+    loaded = _load(source, changes)
+    if toml:
+        result(loaded.to_toml().rstrip())
+        return
+    images, _, _ = build.load_split(loaded, "test")
+    result(str(build.make_model(loaded).summary((1, *images.shape[1:]))))
+
+
+@app.command()
+def doctor() -> None:
+    """Look at this machine: versions, processor, threads, data sets, folders. Exit code 1 where something is wrong."""
+    from chainrule.cli.doctor import examine
+
+    rows, healthy = examine()
+    result(table(rows))
+    if not healthy:
+        raise typer.Exit(1)
+
+
+# ---------------------------------------------------------------------------------------------------- words
+def _recipe_and_settings(recipe: str, more: list[str] | None, settings: list[str] | None) -> tuple[str, list[str]]:
+    """Return the recipe and all settings: `--set a=1 b=2` leaves b=2, and perhaps the recipe, to the arguments."""
+    words = [recipe, *(more or [])]
+    names = [word for word in words if "=" not in word]
+    if len(names) != 1:
+        given = f"got {len(names)}: {', '.join(names)}." if names else f"got only settings: {', '.join(words)}."
+        raise typer.BadParameter(f"one recipe is needed; {given}")
+    return names[0], [*(settings or []), *(word for word in words if "=" in word)]
+
+
+def _load(source: str, changes: list[str]) -> Any:
+    from chainrule.recipes import load
+
+    return load(source, changes)
+
+
+def _command(source: str, changes: list[str], out: pathlib.Path | None) -> str:
+    """Return the command that repeats a run."""
+    words = ["chainrule", "train", source]
+    for change in changes:
+        words += ["--set", change]
+    words += [] if out is None else ["--out", str(out)]
+    return shlex.join(words)
+
+
+def _resume(command: str, folder: pathlib.Path) -> str:
+    out = "" if " --out " in command else f" --out {shlex.quote(str(folder))}"
+    return f"{command}{out} --resume"
+
+
+def _say_if_unfinished(name: str, out: pathlib.Path | None, resume: bool, quiet: bool) -> None:
+    """Remind of a run in the default folder that could be continued."""
+    from chainrule.recipes.folder import Run, choose_folder, holds_run
+
+    if out is None and not resume and not quiet:
+        newest = choose_folder(name, None, resume=True)
+        if holds_run(newest) and (newest / "recipe.toml").is_file() and not Run(newest).finished:
+            say(f"{newest} holds an unfinished run; the same command with --resume would continue it")
+
+
+def _silent(text: str) -> None:
+    """Say nothing."""

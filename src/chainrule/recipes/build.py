@@ -1,0 +1,320 @@
+"""From a recipe to what trains: data, model, loss, optimizer, schedule, metrics, trainer.
+
+Each `make_*` function reads one table. `check` makes everything that needs no data once, so that a value which a class
+refuses is found before anything is loaded, under the recipe's name for it.
+"""
+
+from __future__ import annotations
+
+import math
+import pathlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from chainrule.core.context import no_grad
+from chainrule.core.errors import ChainruleError, RecipeError, nearest
+from chainrule.data import ArrayDataset, DataLoader, Standardize, Subset, check_labels, mnist, split, standardization
+from chainrule.ops import asarray, zeros
+from chainrule.recipes.schema import LOSSES, METRICS, MODELS, OPTIMIZERS, SCHEDULES, Part
+
+if TYPE_CHECKING:
+    from chainrule.recipes.recipe import Recipe
+    from chainrule.train import Callback, Checkpoints, Trainer
+
+__all__ = ["Data", "Scale", "check", "check_fit", "load_data", "load_split", "make_loss", "make_metrics", "make_model", "make_trainer"]
+
+EVALUATION_BATCH = 1000  # samples; a divisor of 10,000, so that the test set is measured in equal batches
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How raw pixels become the network's input: (x - mean) / std, in float32.
+
+    Args:
+        mean: subtracted from each pixel, 0 to 255.
+        std: divides each pixel, > 0.
+    """
+
+    mean: float
+    std: float
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        return Standardize(self.mean, self.std)(pixels)
+
+
+@dataclass(frozen=True)
+class Data:
+    """A recipe's data, ready in memory.
+
+    Args:
+        train: samples to learn from.
+        second_name: "validation" where samples are held out, else "test".
+        second: what the second curve is measured on.
+        scale: from pixels to inputs.
+        classes: names of the classes.
+    """
+
+    train: ArrayDataset
+    second_name: str
+    second: ArrayDataset
+    scale: Scale
+    classes: tuple[str, ...]
+
+
+# ---------------------------------------------------------------------------------------------------- data
+def load_split(recipe: Recipe, name: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Return the raw pictures and labels of "train", "validation" or "test", and the names of the classes.
+
+    Args:
+        recipe: the recipe.
+        name: which samples; "train" without those held out for validation.
+
+    Returns:
+        Pictures [samples, height, width], labels [samples], class names.
+
+    Raises:
+        DataError: files that are missing, damaged or not the published ones.
+        IndexRangeError: a label that is no class.
+        RecipeError: "validation" where the recipe holds nothing out.
+    """
+    digits = mnist("test" if name == "test" else "train", recipe["data.folder"] or None, verify=recipe["data.verify"])
+    images, labels = digits.images, digits.labels
+    classes = digits.classes or ()
+    check_labels(labels, len(classes))
+    if name == "test":
+        return images, labels, classes
+    if recipe["data.limit"]:
+        images, labels = images[: recipe["data.limit"]], labels[: recipe["data.limit"]]
+    share = recipe["data.validation"]
+    if not share:
+        if name == "validation":
+            raise RecipeError("this recipe holds out no validation samples: data.validation is 0.0.")
+        return images, labels, classes
+    parts = split(ArrayDataset(images, labels), (1 - share, share), seed=recipe["train.seed"], stratify=labels)
+    chosen = parts[name == "validation"]
+    assert isinstance(chosen, Subset)
+    return images[chosen.indices], labels[chosen.indices], classes
+
+
+def load_data(recipe: Recipe) -> Data:
+    """Return training samples and the samples of the second curve, standardised once, as float32 in memory.
+
+    Args:
+        recipe: the recipe.
+
+    Raises:
+        DataError: files that are missing, damaged or not the published ones.
+        IndexRangeError: a label that is no class.
+    """
+    images, labels, classes = load_split(recipe, "train")
+    if recipe["data.standardize"]:
+        mean, std = standardization(images)
+        scale = Scale(float(mean), float(std))
+    else:
+        scale = Scale(0.0, 255.0)
+    second = "validation" if recipe["data.validation"] else "test"
+    others, other_labels, _ = load_split(recipe, second)
+    return Data(ArrayDataset(scale(images), labels), second, ArrayDataset(scale(others), other_labels), scale, classes)
+
+
+def evaluation_loader(dataset: ArrayDataset) -> DataLoader:
+    """Return the samples in order, in large batches."""
+    return DataLoader(dataset, batch_size=min(EVALUATION_BATCH, len(dataset)))
+
+
+# ---------------------------------------------------------------------------------------------------- parts
+def make_model(recipe: Recipe) -> Any:
+    """Return the network with new weights from the default generator.
+
+    Args:
+        recipe: the recipe.
+    """
+    return _made("model", MODELS[recipe["model.name"]], (), recipe.options("model"))
+
+
+def make_loss(recipe: Recipe) -> Any:
+    """Return the loss: (outputs, labels) -> mean loss of the batch.
+
+    Args:
+        recipe: the recipe.
+    """
+    return _made("loss", LOSSES[recipe["loss.name"]], (), recipe.options("loss"))
+
+
+def make_optimizer(recipe: Recipe, parameters: Sequence[Any]) -> Any:
+    """Return the optimizer of some parameters.
+
+    Args:
+        recipe: the recipe.
+        parameters: what it trains.
+    """
+    return _made("optim", OPTIMIZERS[recipe["optim.name"]], (list(parameters),), recipe.options("optim"))
+
+
+def make_schedule(recipe: Recipe, optimizer: Any, length: int) -> Any:
+    """Return the schedule of an optimizer, or None where the learning rate is constant.
+
+    Args:
+        recipe: the recipe.
+        optimizer: whose learning rate moves.
+        length: number of schedule steps in the run, >= 1; stands in for options that the recipe leaves out.
+    """
+    name = recipe["schedule.name"]
+    if name == "constant":
+        return None
+    part, options = SCHEDULES[name], recipe.options("schedule")
+    options |= {option: max(length, 2) for option, _ in part.derived if option not in options}
+    if name == "plateau":
+        options |= {"mode": monitor_mode(recipe), "monitor": recipe["train.monitor"]}
+    return _made("schedule", part, (optimizer,), options)
+
+
+def make_metrics(recipe: Recipe, classes: int) -> dict[str, Any]:
+    """Return name -> metric.
+
+    Args:
+        recipe: the recipe.
+        classes: number of classes, for those that count per class.
+    """
+    metrics = {}
+    for name, options in recipe.tables["metrics"].items():
+        part = METRICS[name]
+        needs = {"num_classes": classes} if "num_classes" in part.parameters else {}
+        metrics[name] = _made(f"metrics.{name}", part, (), {**options, **needs})
+    return metrics
+
+
+def _made(table: str, part: Part, arguments: tuple, options: dict[str, Any]) -> Any:
+    """Return an instance of a part; what its class refuses is an error of the recipe."""
+    kind = part.load()
+    try:
+        return kind(*arguments, **options)
+    except (ValueError, TypeError) as error:
+        message = error.message if isinstance(error, ChainruleError) else str(error)
+        raise RecipeError(message.replace(f"{kind.__name__}.", f"{table}.")) from None
+
+
+# ---------------------------------------------------------------------------------------------------- checking
+def check(recipe: Recipe) -> None:
+    """Raise where a class refuses its options, or where keys of different tables do not go together.
+
+    Args:
+        recipe: the recipe.
+
+    Raises:
+        RecipeError: names the key.
+    """
+    optimizer = make_optimizer(recipe, [zeros(1).requires_grad_()])
+    make_loss(recipe)
+    metrics = make_metrics(recipe, 10)
+    if chooses(recipe):
+        what = "train.early_stopping" if recipe["train.early_stopping"] else 'schedule.name = "plateau"'
+        if not recipe["data.validation"]:
+            raise RecipeError(
+                f"{what} chooses by what it watches, so it needs samples held out for that: "
+                "set data.validation, for example to 0.1. The test set is never used to choose."
+            )
+        allowed = ["validation_loss", *(f"validation_{name}" for name in metrics)]
+        if recipe["train.monitor"] not in allowed:
+            raise RecipeError(
+                f"train.monitor must be one of {', '.join(allowed)}; got {recipe['train.monitor']!r}"
+                f"{nearest(recipe['train.monitor'], allowed) or '.'}"
+            )
+    if recipe["schedule.name"] == "plateau" and recipe["schedule.every"] != "epoch":
+        raise RecipeError('schedule.every must be "epoch" for the plateau schedule: it watches what is measured after an epoch.')
+    make_schedule(recipe, optimizer, 2)
+
+
+def chooses(recipe: Recipe) -> bool:
+    """Return whether the recipe chooses anything by a measurement: when to stop, which weights, which learning rate.
+
+    Args:
+        recipe: the recipe.
+    """
+    return bool(recipe["train.early_stopping"]) or recipe["schedule.name"] == "plateau"
+
+
+def monitor_mode(recipe: Recipe) -> str:
+    """Return "max" where the watched number is better large, else "min".
+
+    Args:
+        recipe: the recipe.
+    """
+    name = recipe["train.monitor"].removeprefix("validation_")
+    return "max" if name in METRICS and METRICS[name].load().higher_is_better else "min"
+
+
+def check_fit(recipe: Recipe, model: Any, data: Data) -> None:
+    """Raise where the network does not take the samples, or does not give one number per class.
+
+    Args:
+        recipe: the recipe.
+        model: the network.
+        data: the samples.
+
+    Raises:
+        ShapeError: the network refuses a sample; names the layer.
+        RecipeError: the number of outputs is not that of the classes.
+    """
+    training = model.training
+    with no_grad():
+        outputs = model.eval()(asarray(data.train.arrays[0][:1]))
+    model.train(training)
+    if outputs.shape != (1, len(data.classes)):
+        raise RecipeError(
+            f"the network gives outputs of shape {outputs.shape[1:]} per sample; {recipe['data.name']} has "
+            f"{len(data.classes)} classes, so it must give ({len(data.classes)},): see [model]."
+        )
+
+
+# ---------------------------------------------------------------------------------------------------- the trainer
+def make_trainer(
+    recipe: Recipe,
+    model: Any,
+    data: Data,
+    checkpoints: Checkpoints | None = None,
+    callbacks: Sequence[Callback] = (),
+    folder: pathlib.Path | None = None,
+) -> tuple[Trainer, DataLoader]:
+    """Return the trainer of a recipe and the loader of its training samples.
+
+    Args:
+        recipe: the recipe.
+        model: the network.
+        data: the samples.
+        checkpoints: where the run is saved; default none.
+        callbacks: called before those of the recipe; default none.
+        folder: where TensorBoard's files go; default none.
+    """
+    from chainrule.optim import ExponentialMovingAverage
+    from chainrule.train import EarlyStopping, TensorBoard, Trainer
+
+    get: Callable[[str], Any] = recipe.__getitem__
+    loader = DataLoader(data.train, batch_size=get("train.batch_size"), shuffle=True, seed=get("train.seed"))
+    optimizer = make_optimizer(recipe, list(model.parameters()))
+    updates = math.ceil(len(loader) / get("train.accumulate"))
+    length = get("train.epochs") * (updates if get("schedule.every") == "step" else 1)
+    chosen = [*callbacks]
+    if get("train.early_stopping"):
+        chosen.append(EarlyStopping(get("train.monitor"), get("train.early_stopping"), mode=monitor_mode(recipe)))
+    if get("train.tensorboard") and folder is not None:
+        chosen.append(TensorBoard(folder))
+    trainer = Trainer(
+        model,
+        make_loss(recipe),
+        optimizer,
+        metrics=make_metrics(recipe, len(data.classes)),
+        schedule=make_schedule(recipe, optimizer, length),
+        schedule_every=get("schedule.every"),
+        average=ExponentialMovingAverage(model, get("train.average"), warmup=True) if get("train.average") else None,
+        max_norm=get("train.max_norm") or None,
+        accumulate=get("train.accumulate"),
+        callbacks=chosen,
+        checkpoints=checkpoints,
+        checkpoint_every=get("train.checkpoint_every"),
+        compiled=get("train.compiled"),
+    )
+    return trainer, loader

@@ -1,0 +1,118 @@
+"""What computes: versions, processor, BLAS and its threads, as far as Python can know without another library.
+
+An eager run repeats its bits for a given number of BLAS threads, so a run records it and a resumed one compares.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from typing import Any
+
+import numpy as np
+
+__all__ = ["blas", "blas_threads", "cpu_features", "cpus", "describe", "versions"]
+
+LIBRARIES = ("numpy", "ml_dtypes", "safetensors", "pillow", "typer", "rich")
+_THREAD_VARIABLES = {
+    "openblas": ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS"),
+    "mkl": ("MKL_NUM_THREADS", "OMP_NUM_THREADS"),
+    "accelerate": ("VECLIB_MAXIMUM_THREADS",),
+    "blis": ("BLIS_NUM_THREADS", "OMP_NUM_THREADS"),
+}
+
+
+def versions() -> dict[str, str]:
+    """Return name -> version of chainrule, Python and the libraries it stands on.
+
+    Example:
+        >>> versions()["python"].startswith("3.")
+        True
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    import chainrule
+
+    found = {"chainrule": chainrule.__version__, "python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def cpus() -> int:
+    """Return the number of processors that this process may use.
+
+    Example:
+        >>> cpus() >= 1
+        True
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def cpu_features() -> list[str]:
+    """Return the vector instructions that NumPy found, best last; empty where it does not say.
+
+    Example:
+        >>> isinstance(cpu_features(), list)
+        True
+    """
+    return list(_config("SIMD Extensions").get("found", []))
+
+
+def blas() -> str:
+    """Return name and version of NumPy's BLAS.
+
+    Example:
+        >>> isinstance(blas(), str)
+        True
+    """
+    found = _config("Build Dependencies").get("blas", {})
+    return f"{found.get('name', 'unknown')} {found.get('version', '')}".strip()
+
+
+def blas_threads() -> tuple[int, str]:
+    """Return how many threads NumPy's BLAS uses, and where that was said.
+
+    Returns:
+        The number, and the environment variable or "one per processor".
+
+    Example:
+        >>> threads, source = blas_threads()
+        >>> threads >= 1
+        True
+    """
+    name = next((name for name in _THREAD_VARIABLES if name in blas().lower()), "openblas")
+    for variable in _THREAD_VARIABLES[name]:
+        text = os.environ.get(variable, "").split(",")[0].strip()
+        if text.isdigit() and int(text) > 0:
+            return min(int(text), cpus()), variable
+    return cpus(), "one per processor"
+
+
+def describe() -> dict[str, Any]:
+    """Return what a run records of the machine: system, processors, BLAS and its threads.
+
+    Example:
+        >>> sorted(describe())
+        ['blas', 'blas_threads', 'cpus', 'system']
+    """
+    return {
+        "system": f"{sys.platform} {platform.machine()}",
+        "cpus": cpus(),
+        "blas": blas(),
+        "blas_threads": blas_threads()[0],
+    }
+
+
+def _config(section: str) -> dict[str, Any]:
+    try:
+        found = np.show_config(mode="dicts")
+    except (TypeError, AttributeError):  # a NumPy that describes itself otherwise
+        return {}
+    return (found or {}).get(section, {})
