@@ -119,17 +119,18 @@ def _apply(
     primitive: Primitive, rule: Rule, first: tuple, inputs: Sequence[Tensor], outputs: tuple, attributes: dict
 ) -> Any:
     """Call a rule with what its parameters name: inputs, the output, shapes, dtypes."""
-    kept = [_named(primitive, name, inputs, outputs) for name in rule.keeps]
+    kept = [
+        _named(primitive, name, inputs) if output is None else outputs[output]
+        for name, output in zip(rule.keeps, rule.outputs, strict=True)
+    ]
     return rule.function(*first, *kept, **{name: attributes[name] for name in rule.attributes})
 
 
-def _named(primitive: Primitive, name: str, inputs: Sequence[Tensor], outputs: tuple) -> Any:
+def _named(primitive: Primitive, name: str, inputs: Sequence[Tensor]) -> Any:
     if primitive.variadic:
         if name.endswith("_shape"):
             return [x.shape for x in inputs]
         return [x.dtype for x in inputs] if name.endswith("_dtype") else list(inputs)
-    if name == "y":
-        return outputs[0]
     x = inputs[primitive.inputs.index(name.removesuffix("_shape").removesuffix("_dtype"))]
     if name.endswith("_shape"):
         return x.shape

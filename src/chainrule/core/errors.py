@@ -21,6 +21,7 @@ __all__ = [
     "DataError",
     "GradientError",
     "IndexRangeError",
+    "LinAlgError",
     "MissingDataError",
     "MissingExtraError",
     "NonFiniteError",
@@ -75,6 +76,10 @@ class DTypeError(ChainruleError, TypeError):
 
 class IndexRangeError(ChainruleError, IndexError):
     """An index, class label or axis outside its range."""
+
+
+class LinAlgError(ChainruleError, ValueError):
+    """A matrix without the inverse or the factorisation that was asked for."""
 
 
 class GradientError(ChainruleError, RuntimeError):

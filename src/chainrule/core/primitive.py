@@ -11,7 +11,8 @@ A primitive states, side by side:
     `transpose` with `linear`: linear in the named inputs; one function per input that maps g back. `jvp` follows.
     `vjp` and `jvp`: for all others.
   The parameters of a rule name what it keeps of the forward pass, and the tape holds nothing else: an input's name keeps
-  that input, `y` the output, `x_shape` and `x_dtype` only these. Keyword-only parameters are attributes.
+  that input, `y` the output (`y0`, `y1`, ... the outputs of a primitive that has several, whose rules get a tuple of
+  gradients), `x_shape` and `x_dtype` only these. Keyword-only parameters are attributes.
 - `flops`: floating-point operations, from the types of the inputs.
 - `samples`, `edges`, `invalid`: what the registry-driven tests run: see `Sample`, `Edge`, `Invalid`.
 """
@@ -108,10 +109,11 @@ class Invalid:
 class Rule:
     """A gradient rule together with what it keeps, read off its own signature."""
 
-    __slots__ = ("attributes", "function", "keeps")
+    __slots__ = ("attributes", "function", "keeps", "outputs")
 
     def __init__(self, function: Callable, keeps: tuple[str, ...], attributes: tuple[str, ...]):
         self.function, self.keeps, self.attributes = function, keeps, attributes
+        self.outputs = tuple(map(_output, keeps))  # per kept name which output it is, None for an input
 
     @classmethod
     def of(cls, function: Callable | None, skip: int) -> Rule | None:
@@ -124,6 +126,13 @@ class Rule:
             tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD),
             tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY),
         )
+
+
+def _output(name: str) -> int | None:
+    """Return which output a parameter of a rule names: 0 for y, i for y0, y1, ...; None for an input."""
+    if name == "y":
+        return 0
+    return int(name[1:]) if name[0] == "y" and name[1:].isdigit() else None
 
 
 class Primitive:

@@ -87,11 +87,11 @@ class Node:
         for rule, edge in zip(primitive.rules, self.edges, strict=True):
             if edge is None or rule is None:
                 continue
-            for name in rule.keeps:
+            for name, output in zip(rule.keeps, rule.outputs, strict=True):
                 if name in kept:
                     continue
-                if name == "y":
-                    kept[name] = outputs[0]._value  # its node is this one: no cycle is stored
+                if output is not None:
+                    kept[name] = outputs[output]._value  # its node is this one: no cycle is stored
                 else:
                     i = names.index(name.removesuffix("_shape").removesuffix("_dtype"))
                     kept[name] = _kept(name, values[i], inputs[i])
@@ -108,7 +108,10 @@ class Node:
 
     def _apply(self, rule: Rule, first: tuple) -> Any:
         kept = self.kept
-        arguments = [connected(kept[name], self, 0) if name == "y" else _revive(kept[name]) for name in rule.keeps]
+        arguments = [
+            _revive(kept[name]) if output is None else connected(kept[name], self, output)
+            for name, output in zip(rule.keeps, rule.outputs, strict=True)
+        ]
         return rule.function(*first, *arguments, **{name: self.attributes[name] for name in rule.attributes})
 
 
