@@ -104,7 +104,11 @@ REFUSED = [
         "asarray: the nested lists are ragged: at depth 1 some have no elements and some 1; pad them to one length.",
     ),
     (lambda: cr.asarray("ab"), DTypeError, "asarray: expected numbers, nested lists of numbers, or an array; got str."),
-    (lambda: cr.asarray(None), DTypeError, "asarray: expected numbers, nested lists of numbers, or an array; got NoneType."),
+    (
+        lambda: cr.asarray(None),
+        DTypeError,
+        "asarray: expected numbers, nested lists of numbers, or an array; got NoneType.",
+    ),
     (lambda: cr.asarray([1, None]), DTypeError, "asarray: expected numbers; got None of type NoneType."),
     (lambda: cr.asarray(["a"]), DTypeError, "asarray: expected numbers; got 'a' of type str."),
     (

@@ -39,7 +39,8 @@ def test_likes_take_shape_and_dtype() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [(5,), (2, 5), (2, 9, 3), (9, 2, -2), (0,), (5, 2), (0.5, 2), (0, 1, 0.25), (1.0, -1.0, -0.5), (-3, 7, 4)]
+    "arguments",
+    [(5,), (2, 5), (2, 9, 3), (9, 2, -2), (0,), (5, 2), (0.5, 2), (0, 1, 0.25), (1.0, -1.0, -0.5), (-3, 7, 4)],
 )
 def test_arange_is_numpys(arguments: tuple) -> None:
     got = cr.arange(*arguments, dtype="float64")

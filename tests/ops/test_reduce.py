@@ -25,7 +25,14 @@ def test_values_are_numpys(name: str, axis: object, keepdims: bool) -> None:
 
 @pytest.mark.parametrize(
     "dtype, result",
-    [("bool", "int64"), ("int8", "int64"), ("int64", "int64"), ("uint8", "uint64"), ("float32", "float32"), ("bfloat16",) * 2],
+    [
+        ("bool", "int64"),
+        ("int8", "int64"),
+        ("int64", "int64"),
+        ("uint8", "uint64"),
+        ("float32", "float32"),
+        ("bfloat16",) * 2,
+    ],
 )
 @pytest.mark.parametrize("name", ["sum", "prod", "cumulative_sum", "cumulative_prod"])
 def test_the_dtype_of_sums_and_products(name: str, dtype: str, result: str) -> None:

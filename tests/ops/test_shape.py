@@ -1,4 +1,4 @@
-"""Reshaping, joining, padding, triangles: values as NumPy's, gradients by counting, cells of their own, whole errors."""
+"""Reshaping, joining, padding, triangles: NumPy's values, gradients by counting, cells of their own, whole errors."""
 
 from __future__ import annotations
 
@@ -77,7 +77,14 @@ def test_each_gradient_counts_where_an_element_went(ours: object, theirs: object
 
 def test_results_are_cells_of_their_own() -> None:
     x = cr.ones((2, 2))
-    for y in (cr.reshape(x, (2, 2)), cr.permute_dims(x, (0, 1)), cr.broadcast_to(x, (2, 2)), x[:], x[...], cr.squeeze(x)):
+    for y in (
+        cr.reshape(x, (2, 2)),
+        cr.permute_dims(x, (0, 1)),
+        cr.broadcast_to(x, (2, 2)),
+        x[:],
+        x[...],
+        cr.squeeze(x),
+    ):
         y += 1
     assert x.tolist() == [[1.0, 1.0], [1.0, 1.0]]
 
@@ -106,31 +113,67 @@ def test_eye_of_another_dtype() -> None:
 
 
 REFUSED = [
-    (lambda x: cr.reshape(x, (5, -1)), ShapeError, "reshape: (2, 3, 4) can't become (5, -1); 24 elements are no multiple of 5."),
-    (lambda x: cr.reshape(x, (-1, -1)), ShapeError, "reshape: (2, 3, 4) can't become (-1, -1); -1 may stand only once."),
-    (lambda x: cr.reshape(x, (5, 5)), ShapeError, "reshape: (2, 3, 4) has 24 elements and (5, 5) has 25; they must be equal."),
+    (
+        lambda x: cr.reshape(x, (5, -1)),
+        ShapeError,
+        "reshape: (2, 3, 4) can't become (5, -1); 24 elements are no multiple of 5.",
+    ),
+    (
+        lambda x: cr.reshape(x, (-1, -1)),
+        ShapeError,
+        "reshape: (2, 3, 4) can't become (-1, -1); -1 may stand only once.",
+    ),
+    (
+        lambda x: cr.reshape(x, (5, 5)),
+        ShapeError,
+        "reshape: (2, 3, 4) has 24 elements and (5, 5) has 25; they must be equal.",
+    ),
     (
         lambda x: cr.permute_dims(x, (0, 3, 1)),
         IndexRangeError,
         "permute_dims: axis 3 does not exist in a tensor with 3 axes; allowed: [-3, 2].",
     ),
-    (lambda x: cr.matrix_transpose(x[0, 0]), ShapeError, "matrix_transpose needs at least two axes; got the shape (4,)."),
+    (
+        lambda x: cr.matrix_transpose(x[0, 0]),
+        ShapeError,
+        "matrix_transpose needs at least two axes; got the shape (4,).",
+    ),
     (lambda x: cr.moveaxis(x, (0, 1), 0), ShapeError, "moveaxis: 2 axes (0, 1) can't move to 1 places (0,)."),
     (lambda x: cr.moveaxis(x, (0, 0), (0, 1)), ShapeError, "moveaxis: an axis is given twice in (0, 0)."),
-    (lambda x: cr.squeeze(x, 1), ShapeError, "squeeze: axis 1 of (2, 3, 4) has the size 3; only axes of size 1 can go."),
-    (lambda x: cr.flatten(x, 2, 0), ShapeError, "flatten: the last axis 0 stands before the first axis 2 in (2, 3, 4)."),
+    (
+        lambda x: cr.squeeze(x, 1),
+        ShapeError,
+        "squeeze: axis 1 of (2, 3, 4) has the size 3; only axes of size 1 can go.",
+    ),
+    (
+        lambda x: cr.flatten(x, 2, 0),
+        ShapeError,
+        "flatten: the last axis 0 stands before the first axis 2 in (2, 3, 4).",
+    ),
     (lambda x: cr.concat([]), ShapeError, "concat needs at least one tensor; got none."),
     (
         lambda x: cr.stack([x, x[0]]),
         ShapeError,
         "stack: tensor 0 is (2, 3, 4) and tensor 1 is (3, 4); all must be equal.",
     ),
-    (lambda x: cr.split(x, 2, axis=1), ShapeError, "split: axis 1 of (2, 3, 4) has the size 3, which 2 pieces do not divide."),
-    (lambda x: cr.split(x, [2, 1], axis=1), ShapeError, "split: the cuts [2, 1] must ascend within axis 1 of (2, 3, 4)."),
+    (
+        lambda x: cr.split(x, 2, axis=1),
+        ShapeError,
+        "split: axis 1 of (2, 3, 4) has the size 3, which 2 pieces do not divide.",
+    ),
+    (
+        lambda x: cr.split(x, [2, 1], axis=1),
+        ShapeError,
+        "split: the cuts [2, 1] must ascend within axis 1 of (2, 3, 4).",
+    ),
     (lambda x: cr.roll(x, (1, 2), axis=0), ShapeError, "roll: 2 shifts (1, 2) do not fit 1 axes (0,)."),
     (lambda x: cr.tile(x, (-1,)), ShapeError, "tile: repetitions must be >= 0; got (-1,)."),
     (lambda x: cr.repeat(x, -1), ShapeError, "repeat: repeats must be >= 0; got -1."),
-    (lambda x: cr.pad(x, ((1, 1), (2, 2))), ShapeError, "pad: 3 axes need one (before, after) each; got ((1, 1), (2, 2))."),
+    (
+        lambda x: cr.pad(x, ((1, 1), (2, 2))),
+        ShapeError,
+        "pad: 3 axes need one (before, after) each; got ((1, 1), (2, 2)).",
+    ),
     (
         lambda x: cr.pad(cr.arange(3), 1, constant_values=0.5),
         DTypeError,

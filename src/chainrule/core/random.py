@@ -43,12 +43,13 @@ class Generator:
     """
 
     def __init__(self, seed: int | None = None):
-        self._seed = int.from_bytes(os.urandom(8), "little") if seed is None else _checked("seed", seed)
-        self.key = Tensor(np.asarray(self._seed, np.uint64))
+        start = int.from_bytes(os.urandom(8), "little") if seed is None else _checked("seed", seed)
+        self.key = Tensor(np.asarray(start, np.uint64))
         self.offset = Tensor(np.asarray(0, np.uint64))
 
     def __repr__(self) -> str:
-        return f"Generator({self._seed})"
+        key = self.key._value
+        return f"Generator({key})" if isinstance(key, np.ndarray) else "Generator(<traced>)"
 
     def manual_seed(self, seed: int) -> Generator:
         """Start the stream of `seed` at its beginning; return the generator.
@@ -64,21 +65,22 @@ class Generator:
             >>> cr.Generator(1).manual_seed(2).initial_seed()
             2
         """
-        seed = _checked("seed", seed)
-        self._seed = seed
-        _set(self.key, seed)
+        _set(self.key, _checked("seed", seed))
         _set(self.offset, 0)
         return self
 
     def initial_seed(self) -> int:
         """Return the seed that the stream was last started from, also where the operating system chose it.
 
+        Raises:
+            TraceError: while tracing.
+
         Example:
             >>> import chainrule as cr
             >>> cr.Generator(5).initial_seed()
             5
         """
-        return self._seed
+        return int(concrete_value(self.key, "Generator.initial_seed()"))
 
     def take(self, words: int) -> tuple[Tensor, Tensor]:
         """Return the key, and the offset of the next `words` 32-bit words, which are then used up.
@@ -98,7 +100,7 @@ class Generator:
         return self.key, offset
 
     def state_dict(self) -> dict[str, int]:
-        """Return the seed, key and offset as plain numbers.
+        """Return the seed and the offset as plain numbers.
 
         Raises:
             TraceError: while tracing.
@@ -106,10 +108,10 @@ class Generator:
         Example:
             >>> import chainrule as cr
             >>> cr.Generator(3).state_dict()
-            {'seed': 3, 'key': 3, 'offset': 0}
+            {'seed': 3, 'offset': 0}
         """
-        key, offset = (concrete_value(cell, "Generator.state_dict()").item() for cell in (self.key, self.offset))
-        return {"seed": self._seed, "key": key, "offset": offset}
+        seed, offset = (concrete_value(cell, "Generator.state_dict()").item() for cell in (self.key, self.offset))
+        return {"seed": seed, "offset": offset}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where the generator of `state` stood.
@@ -123,18 +125,17 @@ class Generator:
         Example:
             >>> import chainrule as cr
             >>> generator = cr.Generator()
-            >>> generator.load_state_dict({"seed": 3, "key": 3, "offset": 8})
+            >>> generator.load_state_dict({"seed": 3, "offset": 8})
             >>> generator.state_dict()
-            {'seed': 3, 'key': 3, 'offset': 8}
+            {'seed': 3, 'offset': 8}
         """
-        if set(state) != {"seed", "key", "offset"}:
+        if set(state) != {"seed", "offset"}:
             raise ValueError(
-                f"Generator.load_state_dict needs seed, key and offset; got {', '.join(sorted(state)) or 'nothing'}."
+                f"Generator.load_state_dict needs seed and offset; got {', '.join(sorted(state)) or 'nothing'}."
             )
-        numbers = {name: _checked(name, value) for name, value in state.items()}
-        self._seed = numbers["seed"]
-        _set(self.key, numbers["key"])
-        _set(self.offset, numbers["offset"])
+        seed, offset = (_checked(name, state[name]) for name in ("seed", "offset"))
+        _set(self.key, seed)
+        _set(self.offset, offset)
 
 
 def manual_seed(seed: int) -> Generator:
