@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,13 +41,14 @@ class Number:
         """Return whether `value` is such a number."""
         if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
             return False
-        above = value > self.low if self.open_low else value >= self.low
-        return above and (self.high is None or (value < self.high if self.open_high else value <= self.high))
+        number = float(value)
+        above = number > self.low if self.open_low else number >= self.low
+        return above and (self.high is None or (number < self.high if self.open_high else number <= self.high))
 
-    def clean(self, value: Any, owner: Callable[[], str]) -> float:
+    def clean(self, value: Any, owner: str) -> float:
         """Return the number as a float; `owner` names the setting in the error."""
         if not self.accepts(value):
-            raise ValueError(f"{owner()} must be {self}; got {value!r}.")
+            raise ValueError(f"{owner} must be {self}; got {value!r}.")
         return float(value)
 
 
@@ -61,10 +61,10 @@ class Pair:
     def __str__(self) -> str:
         return f"two numbers, each {self.number}"
 
-    def clean(self, value: Any, owner: Callable[[], str]) -> tuple[float, ...]:
+    def clean(self, value: Any, owner: str) -> tuple[float, ...]:
         """Return the numbers as floats."""
         if not isinstance(value, tuple | list) or len(value) != 2 or not all(map(self.number.accepts, value)):
-            raise ValueError(f"{owner()} must be {self}; got {value!r}.")
+            raise ValueError(f"{owner} must be {self}; got {value!r}.")
         return tuple(float(item) for item in value)
 
 
@@ -75,10 +75,10 @@ class Flag:
     def __str__(self) -> str:
         return "True or False"
 
-    def clean(self, value: Any, owner: Callable[[], str]) -> bool:
+    def clean(self, value: Any, owner: str) -> bool:
         """Return the flag."""
         if not isinstance(value, bool):
-            raise ValueError(f"{owner()} must be {self}; got {value!r}.")
+            raise ValueError(f"{owner} must be {self}; got {value!r}.")
         return value
 
 
@@ -91,7 +91,7 @@ def check_number(owner: str, value: Any, **limits: Any) -> float:
     Raises:
         ValueError: it is not a finite number within the limits; `owner` names the setting, like "StepLR.gamma".
     """
-    return Number(**limits).clean(value, lambda: owner)
+    return Number(**limits).clean(value, owner)
 
 
 def check_integer(owner: str, value: Any, low: int = 0) -> int:

@@ -72,7 +72,7 @@ def _group_problems(entry: Any, group: Any, optimizer: Any) -> list[str]:
     settings = group.plain()
     for key in sorted(set(entry) & set(options)):
         try:
-            settings[key] = options[key].clean(_python(entry[key]), lambda key=key: key)
+            settings[key] = options[key].clean(_python(entry[key]), key)
         except ValueError as error:
             found.append(str(error).removesuffix("."))
     try:
@@ -134,6 +134,11 @@ def _assign(optimizer: Any, saved: Sequence[Mapping[str, Any]], plan: list[tuple
             slots[name].assign_(astype(value, slots[name].dtype))
 
 
+def _tensor(value: Any, cell: Tensor) -> Tensor:
+    """Return a saved value as a tensor; a Python number takes the dtype of its cell."""
+    return asarray(value, dtype=cell.dtype) if isinstance(value, int | float) else asarray(value)
+
+
 def load_cells(owner: str, cells: Mapping[str, Tensor], saved: Any, others: Sequence[str] = ()) -> None:
     """Assign named cells from a dict of tensors; `others` are keys that the caller reads itself.
 
@@ -146,7 +151,7 @@ def load_cells(owner: str, cells: Mapping[str, Tensor], saved: Any, others: Sequ
     problems += [
         f"unknown {name!r}{nearest(name, cells)}" for name in saved if name not in cells and name not in others
     ]
-    values = {name: asarray(saved[name]) for name in cells if name in saved}
+    values = {name: _tensor(saved[name], cell) for name, cell in cells.items() if name in saved}
     for name, value in values.items():
         cell = cells[name]
         if value.shape != cell.shape:

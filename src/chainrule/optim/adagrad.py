@@ -34,8 +34,8 @@ class Adagrad(Optimizer):
         eps: added to the root, >= 0; default 1e-10.
         maximize: ascend instead; default False.
         decoupled_weight_decay: shrink weights by lr * weight_decay instead of adding to the gradient; default False.
-        l1: L1 penalty by a soft threshold of lr * l1 after the update, the same for all weights (not divided by the
-            root), >= 0; default 0.
+        l1: L1 penalty, >= 0: after the update weights are moved towards zero by l1 times their step size, and become
+            exactly zero; default 0.
 
     Raises:
         ValueError: a setting outside its range.
@@ -80,7 +80,14 @@ class Adagrad(Optimizer):
         return {"lr_decay": group["lr_decay"], "eps": group["eps"]}
 
     def update(self, p: Tensor, g: Tensor, slots: dict[str, Tensor], numbers: Numbers, group: ParameterGroup) -> Tensor:
-        size = numbers.exact["lr"] / (1 + (slots["step"] - 1) * numbers.exact["lr_decay"])
         total = slots["sum"] + square(g)
         slots["sum"].assign_(total)
-        return p - g * numbers.round(size) / (sqrt(total) + numbers["eps"])
+        return p - g * _rate(slots, numbers) / (sqrt(total) + numbers["eps"])
+
+    def step_size(self, slots: dict[str, Tensor], numbers: Numbers, group: ParameterGroup) -> Tensor:
+        return _rate(slots, numbers) / (sqrt(slots["sum"]) + numbers["eps"])
+
+
+def _rate(slots: dict[str, Tensor], numbers: Numbers) -> Tensor:
+    """Return the decayed learning rate of this step."""
+    return numbers.round(numbers.exact["lr"] / (1 + (slots["step"] - 1) * numbers.exact["lr_decay"]))

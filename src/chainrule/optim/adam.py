@@ -36,8 +36,8 @@ class Adam(Optimizer):
         amsgrad: divide by the greatest mean square so far; default False.
         maximize: ascend instead; default False.
         decoupled_weight_decay: shrink weights by lr * weight_decay instead, as AdamW does; default False.
-        l1: L1 penalty by a soft threshold of lr * l1 after the update, the same for all weights (not divided by the
-            root), >= 0; default 0.
+        l1: L1 penalty, >= 0: after the update weights are moved towards zero by l1 times their step size, and become
+            exactly zero; default 0.
 
     Raises:
         ValueError: a setting outside its range.
@@ -96,12 +96,19 @@ class Adam(Optimizer):
         slots["exp_avg"].assign_(mean)
         slots["exp_avg_sq"].assign_(spread)
         if group["amsgrad"]:
-            spread = maximum(slots["max_exp_avg_sq"], spread)
-            slots["max_exp_avg_sq"].assign_(spread)
-        exact, t = numbers.exact, slots["step"]
-        size = exact["lr"] / (1 - exact["beta1"] ** t)  # the averages start from zero; this undoes their bias
-        root = sqrt(1 - exact["beta2"] ** t)
-        return p - mean * numbers.round(size) / (sqrt(spread) / numbers.round(root) + numbers["eps"])
+            slots["max_exp_avg_sq"].assign_(maximum(slots["max_exp_avg_sq"], spread))
+        rate = numbers.exact["lr"] / (1 - numbers.exact["beta1"] ** slots["step"])  # the mean starts from zero: a bias
+        return p - mean * numbers.round(rate) / _root(slots, numbers, group)
+
+    def step_size(self, slots: dict[str, Tensor], numbers: Numbers, group: ParameterGroup) -> Tensor:
+        return numbers["lr"] / _root(slots, numbers, group)
+
+
+def _root(slots: dict[str, Tensor], numbers: Numbers, group: ParameterGroup) -> Tensor:
+    """Return what the mean gradient is divided by: the root of the mean square without the bias of its start."""
+    spread = slots["max_exp_avg_sq"] if group["amsgrad"] else slots["exp_avg_sq"]
+    bias = sqrt(1 - numbers.exact["beta2"] ** slots["step"])
+    return sqrt(spread) / numbers.round(bias) + numbers["eps"]
 
 
 class AdamW(Adam):
@@ -117,7 +124,8 @@ class AdamW(Adam):
         weight_decay: share of lr by which weights shrink per update, >= 0; default 0.01.
         amsgrad: divide by the greatest mean square so far; default False.
         maximize: ascend instead; default False.
-        l1: L1 penalty by a soft threshold of lr * l1 after the update, the same for all weights, >= 0; default 0.
+        l1: L1 penalty, >= 0: after the update weights are moved towards zero by l1 times their step size, and become
+            exactly zero; default 0.
 
     Raises:
         ValueError: a setting outside its range.

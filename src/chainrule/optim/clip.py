@@ -59,17 +59,18 @@ def clip_grad_norm_(
         max_norm = check_number("clip_grad_norm_.max_norm", max_norm)
     if norm_type != math.inf:
         norm_type = check_number("clip_grad_norm_.norm_type", norm_type, open_low=True)
-    owners = [p for p in ([parameters] if isinstance(parameters, Tensor) else parameters) if p.grad is not None]
-    if not owners:
+    found = [(p, p.grad) for p in ([parameters] if isinstance(parameters, Tensor) else parameters)]
+    pairs = [(p, g) for p, g in found if g is not None]
+    if not pairs:
         return asarray(0.0)
     with no_grad():
-        norm = _norm([p.grad for p in owners], norm_type)
+        norm = _norm([g for _, g in pairs], norm_type)
         if error_if_nonfinite:
             norm = check_finite(norm, what="the norm of the gradients")
         if isinstance(max_norm, Tensor) or max_norm != math.inf:
             factor = minimum(max_norm / (norm + 1e-6), 1.0)
-            for p in owners:
-                p.grad = p.grad * astype(factor, p.grad.dtype)
+            for p, g in pairs:
+                p.grad = g * astype(factor, g.dtype)
     return norm
 
 

@@ -64,7 +64,7 @@ class ParameterGroup(Versioned):
         self._constants: dict[str, Any] = {}  # values last assigned outside a trace
         self._terms: set[str] = set()  # coefficients that take part in the update rule
         for name, value in values.items():
-            self._set(name, self._option(name).clean(value, lambda name=name: f"{owner}.{name}"))
+            self._set(name, self._option(name).clean(value, f"{owner}.{name}"))
 
     # ------------------------------------------------------------------------------------------------ like a dictionary
     def __getitem__(self, name: str) -> Any:
@@ -86,7 +86,7 @@ class ParameterGroup(Versioned):
         if traced and isinstance(option, Number | Pair):
             self._set(name, self._from_tensors(name, value, option))
         else:
-            self._set(name, option.clean(value, lambda: f"{self._owner}.{name}"))
+            self._set(name, option.clean(value, f"{self._owner}.{name}"))
 
     def __contains__(self, name: object) -> bool:
         return name in ("params", *self._cells, *self._flags)
@@ -161,13 +161,13 @@ class ParameterGroup(Versioned):
         parts = tuple(value) if isinstance(value, tuple | list) else (value,)
         if local.interpreter is None:
             numbers = tuple(item.item() if isinstance(item, Tensor) and item.size == 1 else item for item in parts)
-            return option.clean(numbers if isinstance(option, Pair) else numbers[0], lambda: f"{self._owner}.{name}")
+            return option.clean(numbers if isinstance(option, Pair) else numbers[0], f"{self._owner}.{name}")
         tensors = []
         for item in parts:
             tensor = (
                 item
                 if isinstance(item, Tensor)
-                else asarray(option_number(option).clean(item, lambda: f"{self._owner}.{name}"))
+                else asarray(option_number(option).clean(item, f"{self._owner}.{name}"))
             )
             if tensor.shape != ():
                 raise ShapeError(f"{self._owner}.{name} must be {option}; got a tensor of shape {tensor.shape}.")

@@ -5,12 +5,16 @@ What every optimizer does around its own rule, for a parameter p with gradient g
     g <- -g                              if maximize
     g <- g + weight_decay p              or, decoupled:  p <- (1 - lr weight_decay) p
     p <- the optimizer's rule for g
-    p <- sign(p) max(|p| - lr l1, 0)     the proximal step of the penalty l1 |p|; weights become exactly zero
+    p <- sign(p) max(|p| - s l1, 0)      the proximal step of the penalty l1 |p|; weights become exactly zero
+
+s is the step size that the rule gives this weight in the steady state (lr for plain SGD; divided by the root where the
+rule divides; over 1 - momentum where it sums), so that all optimizers seek the same penalised optimum.
 
 The slots (momentum buffers, averages, step counts) are cells, made at construction, so a step is written once,
 imperatively, and compiles whole. Arithmetic on the settings is done in float64 and rounded once to the parameter's
 dtype, as PyTorch does it with Python's floats. Sources: Loshchilov and Hutter, ICLR 2019 (decoupled weight decay);
-Parikh and Boyd, Proximal Algorithms, 2014 (soft threshold).
+Parikh and Boyd, Proximal Algorithms, 2014 (soft threshold); Duchi, Hazan and Singer, JMLR 12 (2011), section 5 (scaled
+by the root).
 """
 
 from __future__ import annotations
@@ -137,6 +141,16 @@ class Optimizer(Versioned):
             f"{type(self).__name__} has no update rule: write update(p, g, slots, numbers, group)."
         )
 
+    def step_size(self, slots: dict[str, Tensor], numbers: Numbers, group: ParameterGroup) -> Tensor:
+        """Return by how much a steady gradient of 1 moves a weight per step, after `update`: the scale of the L1 step.
+
+        Args:
+            slots: name -> cell, already updated.
+            numbers: as in `update`.
+            group: the parameter group.
+        """
+        return numbers["lr"]
+
     # ------------------------------------------------------------------------------------------------ what users call
     @property
     def param_groups(self) -> tuple[ParameterGroup, ...]:
@@ -239,7 +253,7 @@ class Optimizer(Versioned):
             exact["weight_decay"] = group["weight_decay"]
             exact["keep"] = 1 - group["lr"] * group["weight_decay"]
         if group.uses("l1"):
-            exact["threshold"] = group["lr"] * group["l1"]
+            exact["l1"] = group["l1"]
         by_dtype: dict[DType, Numbers] = {}
         found = False
         for p in group["params"]:
@@ -264,9 +278,8 @@ class Optimizer(Versioned):
                 g = g + p * numbers["weight_decay"]
         value = self.update(value, g, slots, numbers, group)
         if group.uses("l1"):
-            value = value - clip(
-                value, -numbers["threshold"], numbers["threshold"]
-            )  # zero minus zero where |p| <= threshold
+            limit = self.step_size(slots, numbers, group) * numbers["l1"]
+            value = value - clip(value, -limit, limit)  # exactly zero where |value| <= limit
         return value
 
     def _slots(self, p: Tensor, group: ParameterGroup) -> dict[str, Tensor]:

@@ -34,6 +34,7 @@ class LRRangeTest:
         smoothed: exponential moving average of the losses, without bias.
         suggestion: the rate where the smoothed loss falls fastest, or None where it never falls.
         diverged: whether the test ended early, because the loss rose too far or was not finite.
+        smoothing: share of the moving average kept per step.
 
     Example:
         >>> optim.LRRangeTest(lrs=[1e-3, 1e-2, 1e-1, 1.0], losses=[2.0, 1.9, 1.0, 5.0]).suggestion
@@ -49,7 +50,7 @@ class LRRangeTest:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "smoothed", _smooth(self.losses, self.smoothing))
-        object.__setattr__(self, "suggestion", _steepest(self.lrs, self.smoothed))
+        object.__setattr__(self, "suggestion", _steepest(self.lrs, self.smoothed, self.smoothing))
 
     def plot(self, axes: Any = None) -> Any:
         """Draw loss over learning rate with matplotlib, the suggestion marked; return the axes.
@@ -204,13 +205,18 @@ def _smooth(losses: list[float], share: float) -> list[float]:
     return smoothed
 
 
-def _steepest(lrs: list[float], losses: list[float]) -> float | None:
-    """Return the rate where the loss falls fastest per factor of the rate, before its least value."""
-    if len(lrs) < 2:
+def _steepest(lrs: list[float], losses: list[float], share: float) -> float | None:
+    """Return the rate where the loss falls fastest per factor of the rate, before its least value.
+
+    Batches differ too, so slopes are taken over as many points as the average remembers, and the first of these, where
+    it has seen too few batches, are left out.
+    """
+    width = max(1, round(1 / (1 - share)))
+    start = width - 1
+    end = start + int(np.argmin(losses[start:])) + 1 if len(losses) > start else start
+    if end - start <= width:
         return None
-    lowest = int(np.argmin(losses)) + 1
-    if lowest < 2:
-        return None
-    slopes = np.diff(losses[:lowest]) / np.diff(np.log(lrs[:lowest]))
+    smooth, logs = np.asarray(losses[start:end]), np.log(lrs[start:end])
+    slopes = (smooth[width:] - smooth[:-width]) / (logs[width:] - logs[:-width])
     position = int(np.argmin(slopes))
-    return float(lrs[position + 1]) if slopes[position] < 0 else None
+    return float(lrs[start + position + (width + 1) // 2]) if slopes[position] < 0 else None

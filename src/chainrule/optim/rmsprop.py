@@ -33,12 +33,12 @@ class RMSprop(Optimizer):
         alpha: share of the mean square kept per update, in [0, 1]; default 0.99.
         eps: added to the root, >= 0; default 1e-8.
         weight_decay: L2 penalty, >= 0; default 0.
-        momentum: share of the velocity kept per update, in [0, 1]; default 0.
+        momentum: share of the velocity kept per update, in [0, 1); default 0.
         centered: divide by the root of the variance instead of the mean square; default False.
         maximize: ascend instead; default False.
         decoupled_weight_decay: shrink weights by lr * weight_decay instead of adding to the gradient; default False.
-        l1: L1 penalty by a soft threshold of lr * l1 after the update, the same for all weights (not divided by the
-            root), >= 0; default 0.
+        l1: L1 penalty, >= 0: after the update weights are moved towards zero by l1 times their step size, and become
+            exactly zero; default 0.
 
     Raises:
         ValueError: a setting outside its range.
@@ -56,7 +56,7 @@ class RMSprop(Optimizer):
     options: ClassVar[Mapping[str, Option]] = {
         "alpha": Number(0, 1),
         "eps": Number(),
-        "momentum": Number(0, 1, term=True),
+        "momentum": Number(0, 1, open_high=True, term=True),
         "centered": Flag(),
     }
 
@@ -95,15 +95,26 @@ class RMSprop(Optimizer):
         return {"alpha": alpha, "fresh": 1 - alpha, "eps": group["eps"], "momentum": group["momentum"]}
 
     def update(self, p: Tensor, g: Tensor, slots: dict[str, Tensor], numbers: Numbers, group: ParameterGroup) -> Tensor:
-        spread = slots["square_avg"] * numbers["alpha"] + square(g) * numbers["fresh"]
-        slots["square_avg"].assign_(spread)
+        slots["square_avg"].assign_(slots["square_avg"] * numbers["alpha"] + square(g) * numbers["fresh"])
         if group["centered"]:
-            mean = slots["grad_avg"] + (g - slots["grad_avg"]) * numbers["fresh"]
-            slots["grad_avg"].assign_(mean)
-            spread = spread - square(mean)
-        scaled = sqrt(spread) + numbers["eps"]
+            slots["grad_avg"].assign_(slots["grad_avg"] + (g - slots["grad_avg"]) * numbers["fresh"])
+        root = _root(slots, numbers, group)
         if not group.uses("momentum"):
-            return p - g * numbers["lr"] / scaled
-        velocity = slots["momentum_buffer"] * numbers["momentum"] + g / scaled
+            return p - g * numbers["lr"] / root
+        velocity = slots["momentum_buffer"] * numbers["momentum"] + g / root
         slots["momentum_buffer"].assign_(velocity)
         return p - velocity * numbers["lr"]
+
+    def step_size(self, slots: dict[str, Tensor], numbers: Numbers, group: ParameterGroup) -> Tensor:
+        rate = numbers.exact["lr"]
+        if group.uses("momentum"):
+            rate = rate / (1 - numbers.exact["momentum"])
+        return numbers.round(rate) / _root(slots, numbers, group)
+
+
+def _root(slots: dict[str, Tensor], numbers: Numbers, group: ParameterGroup) -> Tensor:
+    """Return what the gradient is divided by: the root of the mean square, or of the variance."""
+    spread = slots["square_avg"]
+    if group["centered"]:
+        spread = spread - square(slots["grad_avg"])
+    return sqrt(spread) + numbers["eps"]

@@ -241,7 +241,7 @@ class LambdaLR(Schedule):
 
     def __init__(self, optimizer: Optimizer, lr_lambda: Callable[[Any], Any] | Sequence[Callable[[Any], Any]]):
         groups = len(optimizer.param_groups)
-        functions = list(lr_lambda) if isinstance(lr_lambda, list | tuple) else [lr_lambda] * groups
+        functions: list[Any] = list(lr_lambda) if isinstance(lr_lambda, list | tuple) else [lr_lambda] * groups
         if len(functions) != groups or not all(callable(function) for function in functions):
             given = f"{len(functions)} functions" if all(callable(f) for f in functions) else repr(lr_lambda)
             raise ValueError(f"LambdaLR.lr_lambda must be a function, or one per group ({groups}); got {given}.")

@@ -29,14 +29,15 @@ class SGD(Optimizer):
     Args:
         params: parameters, or one dict per group.
         lr: step size per update, >= 0; default 0.001.
-        momentum: share of the velocity kept per update, in [0, 1]; default 0.
+        momentum: share of the velocity kept per update, in [0, 1); default 0.
         dampening: share of the gradient kept out of the velocity, in [0, 1]; default 0.
         weight_decay: L2 penalty, >= 0; default 0.
         nesterov: step along g + momentum b, the velocity of the next step; default False.
         maximize: ascend instead; default False.
         decoupled_weight_decay: shrink weights by lr * weight_decay instead of adding weight_decay * p to the gradient;
             the two differ with momentum; default False.
-        l1: L1 penalty by a soft threshold of lr * l1 after the update, >= 0; weights become exactly zero; default 0.
+        l1: L1 penalty, >= 0: after the update weights are moved towards zero by l1 times their step size, and become
+            exactly zero; default 0.
 
     Raises:
         ValueError: a setting outside its range, or Nesterov without momentum or with dampening.
@@ -53,7 +54,7 @@ class SGD(Optimizer):
     """
 
     options: ClassVar[Mapping[str, Option]] = {
-        "momentum": Number(0, 1, term=True),
+        "momentum": Number(0, 1, open_high=True, term=True),
         "dampening": Number(0, 1, term=True),
         "nesterov": Flag(),
     }
@@ -103,3 +104,9 @@ class SGD(Optimizer):
         velocity = slots["momentum_buffer"] * numbers["momentum"] + fresh
         slots["momentum_buffer"].assign_(velocity)
         return p - (g + velocity * numbers["momentum"] if group["nesterov"] else velocity) * numbers["lr"]
+
+    def step_size(self, slots: dict[str, Tensor], numbers: Numbers, group: ParameterGroup) -> Tensor:
+        if not group.uses("momentum"):
+            return numbers["lr"]
+        exact = numbers.exact
+        return numbers.round(exact["lr"] * (1 - exact["dampening"]) / (1 - exact["momentum"]))
