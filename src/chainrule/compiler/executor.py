@@ -71,7 +71,7 @@ class ReferenceExecutor:
             values[index] = array
         with np.errstate(all="ignore"):
             for kernel, sources, targets, dead in self.plan:
-                for target, array in zip(targets, kernel(*[values[i] for i in sources])):  # noqa: B905 - checked once
+                for target, array in zip(targets, kernel(*[values[i] for i in sources])):
                     values[target] = array
                 for index in dead:
                     values[index] = None

@@ -66,7 +66,9 @@ def _record(primitive: Primitive, inputs: tuple, values: list, outputs: list[Ten
     """Put the operation on the tape."""
     rules = primitive.rules
     edges = [
-        (tensor._node, tensor._index) if tensor._node is not None and (primitive.variadic or rules[i] is not None) else None
+        (tensor._node, tensor._index)
+        if tensor._node is not None and (primitive.variadic or rules[i] is not None)
+        else None
         for i, tensor in enumerate(inputs)
     ]
     if not any(edges):

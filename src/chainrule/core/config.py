@@ -30,7 +30,8 @@ SWITCHES = (
     Switch(
         "CHAINRULE_SHOW",
         ("graph", "retrace"),
-        "Print stages of `cr.jit` to standard error: the traced graph; the reason of each re-trace. Separate words by commas.",
+        "Print stages of `cr.jit` to standard error: the traced graph; the reason of each re-trace. "
+        "Separate words by commas.",
     ),
     Switch("CHAINRULE_DATA", (), "The folder with data sets in their official file formats."),
     Switch("CHAINRULE_CACHE", (), "The folder for converted data; default the user's cache folder."),

@@ -46,8 +46,9 @@ class Versioned:
     """Base of objects that compiled steps depend on: `structure_version` changes when their structure does.
 
     A subclass calls `self._touch()` whenever something that a trace would have frozen changes, and lists the parts
-    that have versions of their own in `_versioned_parts()`. What is switched to and fro, like train and eval, it returns
-    from `_mode()` instead, and calls `structure_changed()`, so that a trace fits again when it is switched back.
+    that have versions of their own in `_versioned_parts()`. What is switched to and fro, like train and eval, it
+    returns from `_mode()` instead, and calls `structure_changed()`, so that a trace fits again when it is switched
+    back.
     """
 
     structure_version: int = 0
@@ -95,6 +96,12 @@ class _GradMode(contextlib.ContextDecorator):
 def no_grad(function: Callable | None = None) -> Any:
     """Stop recording operations, inside a block or a decorated function.
 
+    Args:
+        function: the function to decorate; default none, for `with no_grad():`.
+
+    Returns:
+        The decorated function, or a context manager.
+
     Example:
         >>> import chainrule as cr
         >>> w = cr.ones(2).requires_grad_()
@@ -107,6 +114,12 @@ def no_grad(function: Callable | None = None) -> Any:
 
 def enable_grad(function: Callable | None = None) -> Any:
     """Record operations again, inside a block or a decorated function within `no_grad`.
+
+    Args:
+        function: the function to decorate; default none, for `with enable_grad():`.
+
+    Returns:
+        The decorated function, or a context manager.
 
     Example:
         >>> import chainrule as cr
@@ -170,4 +183,3 @@ def _name_inside(parent: Any, child: Any) -> str | None:
                     below.append((f"{prefix}{name}.", part))
         level = below
     return None
-

@@ -140,9 +140,16 @@ def to_dtype(dtype: Any) -> DType:
 _RANK = {"bool": 0, "uint": 1, "int": 1, "float": 2}
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def promote(left: DType, right: DType) -> DType:
     """Return the dtype of an operation on `left` and `right`.
+
+    Args:
+        left: a dtype.
+        right: a dtype.
+
+    Returns:
+        The dtype that both are converted to.
 
     Raises:
         DTypeError: uint64 with a signed integer: no integer type holds both.
@@ -162,7 +169,8 @@ def promote(left: DType, right: DType) -> DType:
         return signed
     if unsigned.itemsize == 8:
         raise DTypeError(
-            f"{left.name} and {right.name} have no common integer type; convert one with .astype, say .astype(cr.int64)."
+            f"{left.name} and {right.name} have no common integer type; "
+            "convert one with .astype, say .astype(cr.int64)."
         )
     return _BY_NAME[f"int{16 * unsigned.itemsize}"]
 
@@ -182,7 +190,9 @@ def result_dtype(*items: Any) -> DType:
     Raises:
         DTypeError: no argument has a dtype, or two do not mix.
     """
-    strong = [item if isinstance(item, DType) else item.dtype for item in items if not isinstance(item, bool | int | float)]
+    strong = [
+        item if isinstance(item, DType) else item.dtype for item in items if not isinstance(item, bool | int | float)
+    ]
     weak = [item for item in items if isinstance(item, bool | int | float)]
     if not strong:
         kinds = [_PYTHON[type(item)] for item in weak]

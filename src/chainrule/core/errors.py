@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import sys
+import types
 import warnings
 from collections.abc import Iterable
 
@@ -143,7 +144,7 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def user_frame(start: int = 1):  # noqa: ANN201 - a frame object
+def user_frame(start: int = 1) -> types.FrameType | None:
     """Return the innermost frame outside the package, or None."""
     frame = sys._getframe(start)
     while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):

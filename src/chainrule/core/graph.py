@@ -107,7 +107,7 @@ class Graph:
 
 
 def _names(graph: Graph) -> dict[Variable, str]:
-    names = {v: label for v, label in zip(graph.inputs, graph.labels, strict=False)}
+    names = dict(zip(graph.inputs, graph.labels, strict=False))
     for index, v in enumerate(graph.inputs):
         names.setdefault(v, f"in{index}")
     count = 0
@@ -145,7 +145,9 @@ def check(graph: Graph) -> Graph:
         derived = equation.primitive.infer([v.type for v in equation.inputs], dict(equation.attributes))
         stated = tuple(v.type for v in equation.outputs)
         if derived != stated:
-            raise GraphError(f"{place}: the shape rule gives {[*map(str, derived)]} and the graph states {[*map(str, stated)]}")
+            raise GraphError(
+                f"{place}: the shape rule gives {[*map(str, derived)]} and the graph states {[*map(str, stated)]}"
+            )
         for v in equation.outputs:
             if v in known:
                 raise GraphError(f"{place}: the output {v.type} was made before")

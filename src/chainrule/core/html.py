@@ -29,7 +29,7 @@ RED = 255  # index in the palette of a value that is no number
 _BOX = "display:flex;gap:1.2em;align-items:flex-start;flex-wrap:wrap;margin:.3em 0"
 _HEAD = "font:600 12px/1.5 system-ui,sans-serif"
 _NOTE = "font:12px/1.5 system-ui,sans-serif;opacity:.65"
-_TEXT = "margin:.2em 0 0;padding:0;font-size:12px;line-height:1.4;background:none;white-space:pre;overflow-x:auto"
+_TEXT = "margin:.2em 0 0;padding:0;font-size:12px;line-height:1.4;background:none;white-space:pre;overflow:auto"
 
 
 def size_text(count: int) -> str:
@@ -159,7 +159,7 @@ def graph_html(graph: Graph) -> str:
         back = f'<span style="opacity:.55">{mark}{html.escape(place)}</span>' if mark else ""
         lines.append(html.escape(code) + back)
     count = f"{len(graph.equations)} operations, {graph.flops:,} FLOP"
-    return _box(f"graph {graph.name}", [count], f'<pre style="{_TEXT}">' + "\n".join(lines) + "</pre>")
+    return _box(f"graph {graph.name}", [count], f'<pre style="{_TEXT};max-height:30em">' + "\n".join(lines) + "</pre>")
 
 
 def _range(value: np.ndarray) -> str:

@@ -10,8 +10,8 @@ A primitive states, side by side:
     `derivative`: elementwise; one function per input that gives the local derivative. `vjp` and `jvp` follow.
     `transpose` with `linear`: linear in the named inputs; one function per input that maps g back. `jvp` follows.
     `vjp` and `jvp`: for all others.
-  The parameters of a rule name what it keeps of the forward pass, and the tape holds nothing else: an input's name keeps
-  that input, `y` the output (`y0`, `y1`, ... the outputs of a primitive that has several, whose rules get a tuple of
+  The parameters of a rule name what it keeps of the forward pass, and the tape holds nothing else: an input's name
+  keeps that input, `y` the output (`y0`, `y1`, ... the outputs of a primitive that has several, whose rules get a tuple of
   gradients), `x_shape` and `x_dtype` only these. Keyword-only parameters are attributes.
 - `flops`: floating-point operations, from the types of the inputs.
 - `samples`, `edges`, `invalid`: what the registry-driven tests run: see `Sample`, `Edge`, `Invalid`.
@@ -64,7 +64,7 @@ class Sample:
     """Valid inputs of a primitive for the tests.
 
     Args:
-        inputs: one per input: a shape (random floats of `domain`), a tuple (shape, low, high) of random floats, or an array.
+        inputs: one per input: a shape (random floats), a tuple (shape, low, high) of random floats, or an array.
         attributes: keyword attributes.
         smooth: whether gradients may be compared with central differences here.
     """
@@ -258,7 +258,9 @@ def primitive(name: str, *, reference: Callable, shape: Callable, **options: Any
     return PRIMITIVES[name]
 
 
-def sample_arrays(item: Sample | Edge | Invalid, rng: np.random.Generator, dtype: DType = float64) -> Iterator[np.ndarray]:
+def sample_arrays(
+    item: Sample | Edge | Invalid, rng: np.random.Generator, dtype: DType = float64
+) -> Iterator[np.ndarray]:
     """Yield the inputs of a sample as arrays: shapes become random floats of `dtype`, arrays stay (floats are cast)."""
     for spec in item.inputs:
         if isinstance(spec, tuple):

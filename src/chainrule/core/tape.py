@@ -1,7 +1,8 @@
 """The tape: a record of how each tensor was made, for reverse mode.
 
 A `Node` is one recorded operation. It points to the nodes of its inputs (never to tensors), and keeps of the forward
-pass exactly what its gradient rules name: buffers, not cells, so assigning to a tensor later leaves old gradients exact.
+pass exactly what its gradient rules name: buffers, not cells, so assigning to a tensor later leaves old gradients
+exact.
 A `Leaf` stands for a tensor whose gradient is wanted; it holds the tensor weakly, so there is no reference cycle.
 """
 
@@ -42,7 +43,12 @@ def next_sequence() -> int:
     return next(_sequence)
 
 
-connected: Callable[[Any, Node | None, int], Tensor]  # set by core.tensor: makes a tensor from what was kept
+
+
+
+def connected(value: Any, node: Node | None, index: int) -> Tensor:
+    """Return a tensor that holds `value`; `core.tensor`, which knows the class, puts its own function here."""
+    raise RuntimeError("chainrule.core.tensor is not imported")
 
 
 class Node:
@@ -59,7 +65,14 @@ class Node:
 
     __slots__ = ("attributes", "edges", "kept", "outputs", "place", "primitive", "retained", "sequence", "types")
 
-    def __init__(self, primitive: Primitive | None, attributes: dict, edges: Sequence[Edge | None], types: Sequence, outputs: Sequence):
+    def __init__(
+        self,
+        primitive: Primitive | None,
+        attributes: dict,
+        edges: Sequence[Edge | None],
+        types: Sequence,
+        outputs: Sequence,
+    ):
         self.primitive, self.attributes = primitive, attributes
         self.edges, self.types, self.outputs = edges, types, outputs
         self.kept: dict[str, Any] | None = {}
@@ -98,13 +111,19 @@ class Node:
 
     def pull(self, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
         """Return the gradients of the inputs, given those of the outputs, before broadcasting is undone."""
-        primitive, attributes = self.primitive, self.attributes
+        primitive = self.primitive
         g = tuple(gradients) if primitive.multiple else gradients[0]
         if primitive.variadic:
             return list(self._apply(primitive.rules[0], (g,)))
         if primitive.derivatives:
-            return [None if edge is None else g * self._apply(rule, ()) for rule, edge in zip(primitive.rules, self.edges, strict=True)]
-        return [None if edge is None else self._apply(rule, (g,)) for rule, edge in zip(primitive.rules, self.edges, strict=True)]
+            return [
+                None if edge is None else g * self._apply(rule, ())
+                for rule, edge in zip(primitive.rules, self.edges, strict=True)
+            ]
+        return [
+            None if edge is None else self._apply(rule, (g,))
+            for rule, edge in zip(primitive.rules, self.edges, strict=True)
+        ]
 
     def _apply(self, rule: Rule, first: tuple) -> Any:
         kept = self.kept
@@ -137,7 +156,9 @@ class FunctionNode(Node):
 
     __slots__ = ("function", "label")
 
-    def __init__(self, label: str, function: Callable, edges: Sequence[Edge | None], types: Sequence, outputs: Sequence):
+    def __init__(
+        self, label: str, function: Callable, edges: Sequence[Edge | None], types: Sequence, outputs: Sequence
+    ):
         super().__init__(None, {}, edges, types, outputs)
         self.label, self.function = label, function
 

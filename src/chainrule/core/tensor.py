@@ -151,10 +151,14 @@ class Tensor(_Attached):
             return self
         if wanted:
             if not self.dtype.is_float:
-                raise DTypeError(f"only float tensors have gradients; this one is {self.dtype.name}: use .astype(cr.float32).")
+                raise DTypeError(
+                    f"only float tensors have gradients; this one is {self.dtype.name}: use .astype(cr.float32)."
+                )
             self._node, self._index = Leaf(self), 0
         elif not self.is_leaf:
-            raise GradientError("requires_grad can't be switched off on a result of recorded operations; use .detach().")
+            raise GradientError(
+                "requires_grad can't be switched off on a result of recorded operations; use .detach()."
+            )
         else:
             self._node = None
         context.structure_changed()
@@ -199,7 +203,9 @@ class Tensor(_Attached):
             GradientError: the tensor does not require a gradient.
         """
         if self._node is None:
-            raise GradientError("retain_grad: this tensor does not require a gradient; call requires_grad_() on an input.")
+            raise GradientError(
+                "retain_grad: this tensor does not require a gradient; call requires_grad_() on an input."
+            )
         if not isinstance(self._node, Leaf):
             if self._node.retained is None:
                 self._node.retained = {}
@@ -237,10 +243,13 @@ class Tensor(_Attached):
             tensor([1., 1.], shape=(2,), dtype=float32)
         """
         if value.shape != self.shape:
-            raise ShapeError(f"assign_: the cell has the shape {self.shape} and the value {value.shape}; they must be equal.")
+            raise ShapeError(
+                f"assign_: the cell has the shape {self.shape} and the value {value.shape}; they must be equal."
+            )
         if value.dtype is not self.dtype:
             raise DTypeError(
-                f"assign_: the cell is {self.dtype.name} and the value {value.dtype.name}; write .astype(cr.{self.dtype.name})."
+                f"assign_: the cell is {self.dtype.name} and the value {value.dtype.name}; "
+                f"write .astype(cr.{self.dtype.name})."
             )
         node = value._node if local.grad else None
         if local.grad and isinstance(self._node, Leaf):
@@ -288,7 +297,9 @@ class Tensor(_Attached):
         """
         value = concrete_value(self, "item()")
         if value.size != 1:
-            raise ShapeError(f"item() needs exactly one element; this tensor has the shape {self.shape}: use .tolist().")
+            raise ShapeError(
+                f"item() needs exactly one element; this tensor has the shape {self.shape}: use .tolist()."
+            )
         return value.item()
 
     def tolist(self) -> Any:
@@ -305,7 +316,9 @@ class Tensor(_Attached):
         value = self.numpy()
         if dtype is not None and np.dtype(dtype) != value.dtype:
             if copy is False:
-                raise ValueError(f"a copy is needed to convert {value.dtype} to {np.dtype(dtype)}, and copy=False was given")
+                raise ValueError(
+                    f"a copy is needed to convert {value.dtype} to {np.dtype(dtype)}, and copy=False was given"
+                )
             return value.astype(dtype)
         return value.copy() if copy else value
 
@@ -340,11 +353,19 @@ class Tensor(_Attached):
 
     def __reduce__(self) -> tuple:
         state = self.__dict__ or None
-        return _restore, (type(self), concrete_value(self, "pickling"), isinstance(self._node, Leaf), state, self._stored_grad())
+        return _restore, (
+            type(self),
+            concrete_value(self, "pickling"),
+            isinstance(self._node, Leaf),
+            state,
+            self._stored_grad(),
+        )
 
     def __deepcopy__(self, memo: dict) -> Tensor:
         if not self.is_leaf:
-            raise GradientError("only leaves can be deep-copied; this tensor is a recorded result: use .detach() first.")
+            raise GradientError(
+                "only leaves can be deep-copied; this tensor is a recorded result: use .detach() first."
+            )
         import copy
 
         state = copy.deepcopy(self.__dict__, memo)
@@ -433,7 +454,8 @@ def concrete_value(tensor: Tensor, wish: str) -> np.ndarray:
     if local.interpreter is not None:
         raise TraceError(
             f"{wish} asks for the value of {value_type(value)} while cr.jit traces, and there is none yet. "
-            "Use cr.where instead of `if`, return the tensor and read it after the call, or move this line outside the step.",
+            "Use cr.where instead of `if`, return the tensor and read it after the call, "
+            "or move this line outside the step.",
             location=user_location(),
         )
     if type(value) is not np.ndarray:
@@ -456,7 +478,8 @@ def leaked(symbol: Any) -> TraceError:
     """Return the error for a traced tensor that is used after its trace ended."""
     made = getattr(symbol, "source", None)
     return TraceError(
-        f"a tensor {value_type(symbol)} made while cr.jit was tracing is used after the trace ended; it never had a value. "
+        f"a tensor {value_type(symbol)} made while cr.jit was tracing is used after the trace ended; "
+        "it never had a value. "
         f"It was made at {made or 'an unknown line'}. Return it from the jitted function instead of storing it.",
         location=user_location(),
     )

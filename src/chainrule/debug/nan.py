@@ -36,6 +36,11 @@ class Finding:
         index: position of the first one.
         value: "nan", "inf" or "-inf".
         ranges: per input its type and finite range in words.
+
+    Example:
+        >>> import chainrule as cr
+        >>> print(cr.find_nan(cr.sqrt, cr.asarray([4.0, -1.0])))  # doctest: +ELLIPSIS
+        operation sqrt...: 1 of 2 values of its output f32[2] are not finite, first nan at [1]; its inputs: f32[2] ...
     """
 
     operation: str
