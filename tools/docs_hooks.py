@@ -7,6 +7,7 @@ that the notebook holds. After the build every page is searched for scripts, sty
 
 from __future__ import annotations
 
+import html
 import importlib
 import inspect
 import json
@@ -86,7 +87,7 @@ def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
 
 
 def output_text(output: dict[str, Any]) -> str:
-    """Return one output of a notebook cell as Markdown: HTML and SVG as they are, text in a fence.
+    """Return one output of a notebook cell as HTML: HTML and SVG as they are, pictures at their width, text in a box.
 
     Args:
         output: a nbformat 4 output.
@@ -96,12 +97,15 @@ def output_text(output: dict[str, Any]) -> str:
         if kind in data:
             return f'<div class="output">\n{"".join(data[kind]).strip()}\n</div>\n'
     if "image/png" in data:
-        return f'<img alt="output" src="data:image/png;base64,{"".join(data["image/png"]).strip()}">\n'
+        width = output.get("metadata", {}).get("image/png", {}).get("width")
+        source = f'src="data:image/png;base64,{"".join(data["image/png"]).strip()}"'
+        size = f' width="{width}"' if width else ""
+        return f'<div class="output"><img class="pixels" alt="output"{size} {source}></div>\n'
     if output["output_type"] == "error":
-        text = f"{output['ename']}: {output['evalue']}"
+        kind, text = "output error", f"{output['ename']}: {output['evalue']}"
     else:
-        text = "".join(output.get("text") or data.get("text/plain", ""))
-    return f"```text\n{text.rstrip()}\n```\n"
+        kind, text = "output", "".join(output.get("text") or data.get("text/plain", ""))
+    return f'<div class="{kind}"><pre><code>{html.escape(text.rstrip())}</code></pre></div>\n'
 
 
 def notebook_page(notebook: dict[str, Any]) -> str:

@@ -113,7 +113,9 @@ def epoch_line(record: Record, epochs: int) -> str:
     width = len(str(epochs))
     head = f"epoch {record['epoch'] + 1:>{width}}/{epochs}"
     speed = record["samples"] / max(record["seconds"], 1e-9)
-    return "  ".join([head, *numbers, f"lr {record['lr']:.3g}", f"{speed:,.0f} samples/s", f"{record['seconds']:.1f} s"])
+    return "  ".join(
+        [head, *numbers, f"lr {record['lr']:.3g}", f"{speed:,.0f} samples/s", f"{record['seconds']:.1f} s"]
+    )
 
 
 def _duration(seconds: float) -> str:
@@ -152,8 +154,15 @@ class _Rich:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TextColumn("{task.percentage:>3.0f}%"), TextColumn("{task.fields[text]}"))
-        self.progress = Progress(*columns, console=Console(file=stream), auto_refresh=False, transient=True, expand=True)
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[text]}"),
+        )
+        self.progress = Progress(
+            *columns, console=Console(file=stream), auto_refresh=False, transient=True, expand=True
+        )
 
     def start(self, status: _Status) -> None:
         self.progress.start()
@@ -209,7 +218,7 @@ class _Notebook:
         import html
 
         rows = html.escape("\n".join(self.lines))
-        self.handle.update(self.html(f"<pre style='margin:0'>{rows}</pre>{self.bar}"))
+        self.handle.update(self.html(f"<pre style='margin:0;font-size:12px;overflow-x:auto'>{rows}</pre>{self.bar}"))
 
 
 def _in_notebook() -> bool:
