@@ -37,6 +37,7 @@ _SMALL = 64  # elements of an array whose content is compared
 
 Read = Callable[[], Any]
 Chains = frozenset  # of tuples of attribute names
+Known = tuple[str, Read, Any]  # a variable: what messages call it, how to read it again, its value
 
 
 def same(now: Any, value: Any) -> bool:
@@ -54,6 +55,8 @@ def _installed(path: str) -> bool:
 
 
 def _installed_class(kind: type) -> bool:
+    if kind is types.SimpleNamespace or kind.__module__ == "argparse":
+        return False  # containers of the user's settings
     path = getattr(sys.modules.get(kind.__module__), "__file__", None)
     return _installed(path) if path else kind.__module__ == "builtins"
 
@@ -78,9 +81,9 @@ class Guards:
             self.identities: list[tuple[str, Read, Any]] = []
             self.versioned: list[tuple[str, Versioned, tuple[int, ...]]] = []
             self._seen: set = set()
-            known = {name: (lambda item=item: item, item) for name, item in arguments}
+            known = {name: (name, lambda item=item: item, item) for name, item in arguments}
             self._function(function, getattr(function, "__name__", "step"), known, root=True)
-            for name, (read, item) in known.items():
+            for name, read, item in known.values():
                 self._value(name, read, item, Chains(), 0)
         self.epoch = context.epoch()
 
@@ -106,7 +109,7 @@ class Guards:
         return None
 
     # ------------------------------------------------------------------------------------------------ functions
-    def _function(self, function: Any, name: str, known: dict[str, tuple[Read, Any]], root: bool = False) -> None:
+    def _function(self, function: Any, name: str, known: dict[str, Known], root: bool = False) -> None:
         """Guard what a function reads; library code is left out, unless it was itself handed to jit.
 
         `known` holds parameters whose values are known: the object of a method, objects among the arguments.
@@ -116,7 +119,7 @@ class Guards:
             self._function(wrapped, name, known, root)
         if isinstance(function, types.MethodType):
             receiver = function.__self__
-            self._method(function.__func__, name, lambda: receiver, receiver, known, root)
+            self._method(function.__func__, name, "self", lambda: receiver, receiver, known, root)
             return
         code = getattr(function, "__code__", None)
         if code is None:
@@ -124,29 +127,31 @@ class Guards:
                 self._value(name, lambda: function, function, Chains(), 0)
             return
         library = _installed(code.co_filename)
-        if (library and not root) or not self._first(code, *(id(value) for _, value in known.values())):
+        if (library and not root) or not self._first(code, *(id(value) for _, _, value in known.values())):
             return
         found = accesses(code)
         self._loose |= found.loose
         variables = dict(known)
         for variable, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-            variables[variable] = (lambda cell=cell: _contents(cell), _contents(cell))
+            variables[variable] = (variable, lambda cell=cell: _contents(cell), _contents(cell))
         for variable in _default_names(function):
             read = lambda variable=variable: _default(function, variable)  # noqa: E731
-            variables.setdefault(variable, (read, read()))
+            variables.setdefault(variable, (variable, read, read()))
         self._chains(found.locals, variables)
         space = {} if library else function.__globals__
         names = {chain[0] for chain in found.globals} & space.keys()
-        self._chains(found.globals, {n: (lambda n=n: space.get(n, _MISSING), space[n]) for n in names})
+        self._chains(found.globals, {n: (n, lambda n=n: space.get(n, _MISSING), space[n]) for n in names})
 
-    def _method(self, function: Any, name: str, read: Read, receiver: Any, known: dict, root: bool = False) -> None:
-        """Follow a method, whose first parameter is `receiver`."""
+    def _method(
+        self, function: Any, name: str, owner: str, read: Read, receiver: Any, known: dict, root: bool = False
+    ) -> None:
+        """Follow a method, whose first parameter is `receiver`, called `owner` in messages."""
         function = inspect.unwrap(function)
         code = getattr(function, "__code__", None)
         if code is not None and code.co_argcount:
-            self._function(function, name, {**known, code.co_varnames[0]: (read, receiver)}, root)
+            self._function(function, name, {**known, code.co_varnames[0]: (owner, read, receiver)}, root)
 
-    def _chains(self, chains: Iterable[tuple[str, ...]], variables: dict[str, tuple[Read, Any]]) -> None:
+    def _chains(self, chains: Iterable[tuple[str, ...]], variables: dict[str, Known]) -> None:
         """Guard the chains of attributes that start at known variables; those of others are loose."""
         rests: dict[str, set[tuple[str, ...]]] = {}
         for variable, *rest in chains:
@@ -155,7 +160,7 @@ class Guards:
             else:
                 self._loose.update(rest)
         for variable in sorted(rests):
-            self._value(variable, *variables[variable], Chains(rest for rest in rests[variable] if rest), 0)
+            self._value(*variables[variable], Chains(rest for rest in rests[variable] if rest), 0)
 
     # ------------------------------------------------------------------------------------------------ values
     def _value(self, name: str, read: Read, value: Any, chains: Chains, depth: int) -> None:
@@ -184,7 +189,7 @@ class Guards:
         if self._first(id(module)):
             forward = getattr(type(module), "forward", None)
             if forward is not None:
-                self._method(forward, name, lambda: module, module, {})
+                self._method(forward, name, name, lambda: module, module, {})
             for part in module._versioned_parts():
                 self._forward(name, part)
 
@@ -201,8 +206,11 @@ class Guards:
         elif isinstance(value, types.ModuleType):
             if not _installed(getattr(value, "__file__", None) or PACKAGE):
                 self._attributes(name, read, value, chains, {chain[0] for chain in chains}, depth)
-        elif not _installed_class(value if isinstance(value, type) else type(value)):
-            self._attributes(name, read, value, chains, {chain[0] for chain in chains} | self._loose, depth)
+        else:
+            own = not _installed_class(value if isinstance(value, type) else type(value))
+            self._attributes(
+                name, read, value, chains, {chain[0] for chain in chains} | (self._loose if own else set()), depth
+            )
 
     def _attributes(self, name: str, read: Read, value: Any, chains: Chains, names: set[str], depth: int) -> None:
         for attribute in sorted(names):
@@ -210,9 +218,9 @@ class Guards:
             if isinstance(found, staticmethod | classmethod):
                 self._function(found.__func__, f"{name}.{attribute}", {})
             elif isinstance(found, property):
-                self._method(found.fget, f"{name}.{attribute}", read, value, {})
+                self._method(found.fget, f"{name}.{attribute}", name, read, value, {})
             elif isinstance(found, types.FunctionType) and not isinstance(value, types.ModuleType):
-                self._method(found, f"{name}.{attribute}", read, value, {})
+                self._method(found, f"{name}.{attribute}", name, read, value, {})
             elif found is not _MISSING:
                 rest = Chains(chain[1:] for chain in chains if chain[0] == attribute and len(chain) > 1)
                 get = lambda attribute=attribute: getattr(read(), attribute, _MISSING)  # noqa: E731
