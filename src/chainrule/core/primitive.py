@@ -11,8 +11,8 @@ A primitive states, side by side:
     `transpose` with `linear`: linear in the named inputs; one function per input that maps g back. `jvp` follows.
     `vjp` and `jvp`: for all others.
   The parameters of a rule name what it keeps of the forward pass, and the tape holds nothing else: an input's name
-  keeps that input, `y` the output (`y0`, `y1`, ... the outputs of a primitive that has several, whose rules get a tuple of
-  gradients), `x_shape` and `x_dtype` only these. Keyword-only parameters are attributes.
+  keeps that input, `y` the output (`y0`, `y1`, ... the outputs of a primitive that has several, whose rules get a tuple
+  of gradients), `x_shape` and `x_dtype` only these. Keyword-only parameters are attributes.
 - `flops`: floating-point operations, from the types of the inputs.
 - `samples`, `edges`, `invalid`: what the registry-driven tests run: see `Sample`, `Edge`, `Invalid`.
 """
