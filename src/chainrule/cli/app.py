@@ -1,6 +1,6 @@
 """The commands: each reads its words, calls one function of the floors below, and prints what came out.
 
-    train   evaluate   predict   report   recipes   summary   doctor
+train   evaluate   predict   report   recipes   summary   doctor
 """
 
 from __future__ import annotations
@@ -9,13 +9,16 @@ import json
 import pathlib
 import shlex
 import signal
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from chainrule.cli.output import STOPPED, result, say, table
 
 __all__ = ["app"]
+
+Function = TypeVar("Function", bound=Callable[..., None])
 
 CODES = "Exit codes: 0 all went well, 1 the work failed, 2 the command or a recipe is wrong, 130 stopped by Ctrl-C."
 
@@ -24,24 +27,41 @@ app = typer.Typer(
     help="Train, measure and look into neural networks.\n\n[bold]Begin with:[/bold]  chainrule train mnist-mlp",
     epilog=CODES,
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-RunFolder = Annotated[pathlib.Path, typer.Argument(metavar="RUN", help="A run folder, such as runs/mnist-mlp.", show_default=False)]
-RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's name, or a TOML file.", show_default=False)]
-More = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="More settings, as for --set.", show_default=False)]
+RunFolder = Annotated[
+    pathlib.Path, typer.Argument(metavar="RUN", help="A run folder, such as runs/mnist-mlp.", show_default=False)
+]
+RecipeName = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A recipe's name, or a TOML file.", show_default=False)
+]
+More = Annotated[
+    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="More settings, as for --set.", show_default=False)
+]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as train.epochs=3. Repeatable.", show_default=False),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change a setting, such as train.epochs=3. Repeatable.", show_default=False
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
-def _examples(*lines: str) -> str:
-    """Return the end of a command's help: lines to type."""
-    return "[bold]Examples[/bold]\n\n" + "\n\n".join(f"  {line}" for line in lines)
+def command(*examples: str) -> Callable[[Function], Function]:
+    """Make a function a command: its docstring is the help, each paragraph one line, and examples to type follow."""
+
+    def add(function: Function) -> Function:
+        paragraphs = [" ".join(text.split()) for text in (function.__doc__ or "").split("\n\n")]
+        lines = [example.replace("[", r"\[") for example in examples]  # a bracket is no markup here
+        shown = "\n\n".join(["[bold]Examples[/bold]", *lines]) if examples else None
+        app.command(help="\n\n".join(paragraphs), epilog=shown)(function)
+        return function
+
+    return add
 
 
 def _version(wanted: bool) -> None:
@@ -54,19 +74,21 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_version)] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,  # see cli.output.guarded
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_version)
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error.")
+    ] = False,  # see cli.output.guarded
 ) -> None:
     """Take the options that stand before the command."""
 
 
-@app.command(
-    epilog=_examples(
-        "chainrule train mnist-mlp",
-        "chainrule train mnist-mlp --set optim.name=adam --set optim.lr=0.001",
-        "chainrule train mnist-mlp --set train.epochs=3 data.limit=10000 --out runs/quick",
-        "chainrule train mnist-mlp --out runs/quick --resume",
-    )
+@command(
+    "chainrule train mnist-mlp",
+    "chainrule train mnist-mlp --set optim.name=adam --set optim.lr=0.001",
+    "chainrule train mnist-mlp --set train.epochs=3 --out runs/quick",
+    "chainrule train mnist-mlp --out runs/quick --resume",
 )
 def train(
     recipe: RecipeName,
@@ -74,17 +96,26 @@ def train(
     settings: Settings = None,
     out: Annotated[
         pathlib.Path | None,
-        typer.Option(metavar="DIR", help="The run folder; else runs/RECIPE, or runs/RECIPE-2 ... where that is taken.", show_default=False),
+        typer.Option(
+            metavar="DIR",
+            help="The run folder; else runs/RECIPE, or runs/RECIPE-2 ... where that is taken.",
+            show_default=False,
+        ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder from its newest checkpoint.")] = False,
-    seed: Annotated[int | None, typer.Option(metavar="N", help="The same as --set train.seed=N.", show_default=False)] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in the folder from its newest checkpoint.")
+    ] = False,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="The same as --set train.seed=N.", show_default=False)
+    ] = None,
     eager: Annotated[bool, typer.Option("--eager", help="Run each step line by line, without cr.jit.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the last line.")] = False,
 ) -> None:
     """Train a recipe, and save the model with a report.
 
-    The run folder gets recipe.toml, metrics.jsonl, model.safetensors, report.html and checkpoints. Stopped by Ctrl-C, killed or
-    out of power, the run goes on with the same command and --resume, and ends with the same weights, bit for bit.
+    The run folder gets recipe.toml, metrics.jsonl, model.safetensors, report.html and checkpoints. Stopped by Ctrl-C,
+    killed or out of power, the run goes on with the same command and --resume, and ends with the same weights, bit for
+    bit.
     """
     from chainrule.recipes.folder import Run, choose_folder
     from chainrule.recipes.run import train as train_recipe
@@ -95,16 +126,16 @@ def train(
     loaded = _load(source, changes)
     folder = choose_folder(loaded.name, out, resume)
     _say_if_unfinished(loaded.name, out, resume, quiet)
-    command = _command(source, changes, out)
+    words = _command(source, changes, out)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        run = train_recipe(loaded, folder, resume=resume, quiet=quiet, command=command, say=_silent if quiet else say)
+        run = train_recipe(loaded, folder, resume=resume, quiet=quiet, command=words, say=_silent if quiet else say)
     except KeyboardInterrupt:
-        say(f"\nstopped; continue with:\n  {_resume(command, folder)}")
+        say(f"\nstopped; continue with:\n  {_resume(words, folder)}")
         raise typer.Exit(STOPPED) from None
     except Exception as error:
         if isinstance(error, OSError) and (folder / "checkpoints").is_dir():
-            error.add_note(f"Make it writable again, then continue with:\n  {_resume(command, folder)}")
+            error.add_note(f"Make it writable again, then continue with:\n  {_resume(words, folder)}")
         raise
     assert isinstance(run, Run)
     _print_result(run, quiet)
@@ -118,12 +149,10 @@ def _print_result(run: Any, quiet: bool) -> None:
     result(f"accuracy on the {found['samples']:,} test digits: {100 * found['accuracy']:.2f} %")
 
 
-@app.command(
-    epilog=_examples(
-        "chainrule evaluate runs/mnist-mlp",
-        "chainrule evaluate runs/mnist-mlp --split train",
-        "chainrule evaluate runs/mnist-mlp --json",
-    )
+@command(
+    "chainrule evaluate runs/mnist-mlp",
+    "chainrule evaluate runs/mnist-mlp --split train",
+    "chainrule evaluate runs/mnist-mlp --json",
 )
 def evaluate(
     run: RunFolder,
@@ -138,39 +167,47 @@ def evaluate(
     if as_json:
         result(json.dumps(found))
     else:
-        result(f"{found['split']}: {found['samples']:,} samples, loss {found['loss']:.4f}, accuracy {100 * found['accuracy']:.2f} %")
+        measured = f"loss {found['loss']:.4f}, accuracy {100 * found['accuracy']:.2f} %"
+        result(f"{found['split']}: {found['samples']:,} samples, {measured}")
 
 
-@app.command(
-    epilog=_examples(
-        "chainrule predict runs/mnist-mlp seven.png",
-        "chainrule predict runs/mnist-mlp photos/*.jpg --json",
-    )
+@command(
+    "chainrule predict runs/mnist-mlp seven.png",
+    "chainrule predict runs/mnist-mlp photos/*.jpg --json",
 )
 def predict(
     run: RunFolder,
-    files: Annotated[list[pathlib.Path], typer.Argument(metavar="FILE...", help="Pictures, one digit each.", show_default=False)],
+    files: Annotated[
+        list[pathlib.Path], typer.Argument(metavar="FILE...", help="Pictures, one digit each.", show_default=False)
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Say which digit a picture shows, with the probability of each class.
 
-    Any size and colour: the ink may be dark on light or light on dark. The digit is cropped, scaled and centred like MNIST's.
+    Any size and colour: the ink may be dark on light or light on dark. The digit is cropped, scaled and centred like
+    MNIST's.
     """
     from chainrule.recipes.folder import Run
     from chainrule.recipes.results import predict as predict_files
 
     for number, found in enumerate(predict_files(Run(run), files)):
         if as_json:
-            result(json.dumps({"file": found.file, "class": found.label, "probabilities": found.probabilities, "note": found.note}))
+            result(
+                json.dumps(
+                    {"file": found.file, "class": found.label, "probabilities": found.probabilities, "note": found.note}
+                )
+            )
             continue
         say(f"{found.file}: {found.note}")
-        result(("\n" if number else "") + f"{found.file}: {found.label}  ({100 * found.probabilities[found.label]:.1f} %)")
+        result(
+            ("\n" if number else "") + f"{found.file}: {found.label}  ({100 * found.probabilities[found.label]:.1f} %)"
+        )
         most = max(found.probabilities.values())
         for name, share in found.probabilities.items():
             result(f"  {name}  {100 * share:5.1f} %  {'#' * round(30 * share / most)}".rstrip())
 
 
-@app.command(epilog=_examples("chainrule report runs/mnist-mlp"))
+@command("chainrule report runs/mnist-mlp")
 def report(run: RunFolder) -> None:
     """Write report.html of a finished run again, and print where it is."""
     from chainrule.recipes.folder import Run
@@ -179,7 +216,7 @@ def report(run: RunFolder) -> None:
     result(str(write_report(Run(run))))
 
 
-@app.command()
+@command()
 def recipes() -> None:
     """List the recipes: ready experiments to train.
 
@@ -190,14 +227,18 @@ def recipes() -> None:
     result(table([(name, load(name).description) for name in names()]))
 
 
-@app.command(
-    epilog=_examples("chainrule summary mnist-mlp", "chainrule summary mnist-mlp --set model.sizes=[784,128,10]", "chainrule summary mnist-mlp --toml")
+@command(
+    "chainrule summary mnist-mlp",
+    "chainrule summary mnist-mlp --set model.sizes=[784,128,10]",
+    "chainrule summary mnist-mlp --toml",
 )
 def summary(
     recipe: RecipeName,
     more: More = None,
     settings: Settings = None,
-    toml: Annotated[bool, typer.Option("--toml", help="Print the whole recipe as TOML instead, every default written out.")] = False,
+    toml: Annotated[
+        bool, typer.Option("--toml", help="Print the whole recipe as TOML instead, every default written out.")
+    ] = False,
 ) -> None:
     """Show a recipe's network: shapes, parameters and operations, layer by layer."""
     from chainrule.recipes import build
@@ -211,7 +252,7 @@ def summary(
     result(str(build.make_model(loaded).summary((1, *images.shape[1:]))))
 
 
-@app.command()
+@command()
 def doctor() -> None:
     """Look at this machine: versions, processor, threads, data sets, folders. Exit code 1 where something is wrong."""
     from chainrule.cli.doctor import examine

@@ -30,7 +30,9 @@ def examine() -> tuple[list[Row], bool]:
 
 
 def _versions() -> list[Row]:
-    return [("!!" if version == "not installed" else "ok", name, version) for name, version in machine.versions().items()]
+    return [
+        ("!!" if version == "not installed" else "ok", name, version) for name, version in machine.versions().items()
+    ]
 
 
 def _processor() -> list[Row]:
@@ -64,7 +66,10 @@ def _data() -> list[Row]:
             rows.append(("ok", "mnist files", f"{folder / 'mnist'}, checksums right"))
         except ChainruleError as error:
             rows.append(("!!", "mnist files", error.message))
-    return [*rows, ("ok", "other data", f"{folder}: {', '.join(sorted(p.name for p in folder.iterdir() if p.is_dir()))}")]
+    return [
+        *rows,
+        ("ok", "other data", f"{folder}: {', '.join(sorted(p.name for p in folder.iterdir() if p.is_dir()))}"),
+    ]
 
 
 def _folders() -> list[Row]:

@@ -1,7 +1,7 @@
 """What the command line prints: results on standard output, everything else on standard error.
 
-An error is one message, without a traceback; `--debug` shows the traceback. On a terminal it is wrapped to its width, in a
-pipe it stays as it is, so that programs can read it.
+An error is one message, without a traceback; `--debug` shows the traceback. On a terminal it is wrapped to its width,
+in a pipe it stays as it is, so that programs can read it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,10 @@ def problem(error: Exception) -> tuple[str, int]:
         return _disk_problem(error), FAILED
     if isinstance(error, ValueError | KeyError | TypeError) and error.args and isinstance(error.args[0], str):
         return error.args[0], FAILED
-    return f"{type(error).__name__}: {error}. This is a bug in chainrule: please report it with what --debug shows.", FAILED
+    return (
+        f"{type(error).__name__}: {error}. This is a bug in chainrule: please report it with what --debug shows.",
+        FAILED,
+    )
 
 
 def _disk_problem(error: OSError) -> str:
@@ -85,7 +88,9 @@ def result(text: str) -> None:
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Return rows as lines with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
 
 
 def _print(stream: TextIO, head: str, style: str, text: str) -> None:
@@ -102,7 +107,9 @@ def _print(stream: TextIO, head: str, style: str, text: str) -> None:
 def _notices() -> Iterator[None]:
     """Print chainrule's notices as lines that begin with "note:", and leave other warnings as they are."""
 
-    def show(message: Any, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
+    def show(
+        message: Any, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
+    ) -> None:
         if issubclass(category, ChainruleWarning):
             _print(sys.stderr, "note: ", "bold yellow", str(message))
         else:

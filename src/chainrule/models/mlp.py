@@ -7,6 +7,7 @@ It is a Sequential, so its state dict reads as the sequence of its layers: "0.we
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from chainrule import nn
@@ -69,7 +70,7 @@ class MLP(nn.Sequential):
             raise ValueError(f"MLP.dropout must be a number in [0, 1); got {dropout!r}.")
         self.sizes, self.activation, self.dropout = tuple(sizes), activation, float(dropout)
         layers: list[nn.Module] = []
-        for inputs, outputs in zip(sizes[:-2], sizes[1:-1], strict=True):
+        for inputs, outputs in itertools.pairwise(sizes[:-1]):
             layers += [nn.Linear(inputs, outputs), ACTIVATIONS[activation]()]
             layers += [nn.Dropout(dropout)] if dropout else []
         super().__init__(*layers, nn.Linear(sizes[-2], sizes[-1]))

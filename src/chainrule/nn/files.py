@@ -53,7 +53,17 @@ def save(path: PathLike, obj: Module | Mapping[str, Any]) -> None:
         raise TypeError(f"save takes a module or a mapping of names to tensors; got {type(obj).__name__}.")
     arrays = {name: _array(name, value) for name, value in state.items()}
     metadata = {"framework": "chainrule", "order": json.dumps(list(arrays)), _SUM: _digest(arrays)}
-    atomic_write(path, encode(arrays, metadata=metadata))
+    atomic_write(path, _in_order(encode(arrays, metadata=metadata)))
+
+
+def _in_order(content: bytes) -> bytes:
+    """Return a safetensors file with its metadata in alphabetical order: the encoder's order changes from run to run."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the format aligns the data at 8 bytes
+    return len(text).to_bytes(8, "little") + text + content[start:]
 
 
 def _array(name: Any, value: Any) -> np.ndarray:

@@ -24,7 +24,18 @@ if TYPE_CHECKING:
     from chainrule.recipes.recipe import Recipe
     from chainrule.train import Callback, Checkpoints, Trainer
 
-__all__ = ["Data", "Scale", "check", "check_fit", "load_data", "load_split", "make_loss", "make_metrics", "make_model", "make_trainer"]
+__all__ = [
+    "Data",
+    "Scale",
+    "check",
+    "check_fit",
+    "load_data",
+    "load_split",
+    "make_loss",
+    "make_metrics",
+    "make_model",
+    "make_trainer",
+]
 
 EVALUATION_BATCH = 1000  # samples; a divisor of 10,000, so that the test set is measured in equal batches
 
@@ -224,7 +235,9 @@ def check(recipe: Recipe) -> None:
                 f"{nearest(recipe['train.monitor'], allowed) or '.'}"
             )
     if recipe["schedule.name"] == "plateau" and recipe["schedule.every"] != "epoch":
-        raise RecipeError('schedule.every must be "epoch" for the plateau schedule: it watches what is measured after an epoch.')
+        raise RecipeError(
+            'schedule.every must be "epoch" for the plateau schedule: it watches what is measured after an epoch.'
+        )
     make_schedule(recipe, optimizer, 2)
 
 

@@ -1,4 +1,4 @@
-"""What a recipe's keys may hold: one small class per kind of value, and the one sentence for a value that is not allowed.
+"""What a recipe's keys may hold: one small class per kind of value, and one sentence for a value that is not allowed.
 
 Each kind says what it allows (`str(kind)`), and gives back the cleaned value or refuses it (`clean`). The schema is a
 table of these; checking, reading `--set key=value`, error messages and the documentation's page all come from it.

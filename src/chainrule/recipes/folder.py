@@ -105,7 +105,8 @@ class Run:
         """
         if not self.weights.is_file():
             raise CheckpointError(
-                f"{self.folder} has no model.safetensors: the run is not finished. Continue it with: {self.resume_command}"
+                f"{self.folder} has no model.safetensors: the run is not finished. "
+                f"Continue it with: {self.resume_command}"
             )
         from chainrule.ops.random import default_generator
 

@@ -1,6 +1,7 @@
 """A picture of one handwritten digit, as a user has it, made into what MNIST's networks know.
 
-    any size and colour -> grey -> light ink on dark paper -> crop to the ink -> 20 x 20 box -> centre of mass in 28 x 28
+    any size and colour -> grey -> light ink on dark paper -> crop to the ink -> 20 x 20 box -> its centre of mass in
+    the centre of 28 x 28
 
 That is how MNIST itself was made from NIST's forms; a picture that is already like that stays as it is.
 
@@ -67,7 +68,8 @@ def read_digit(path: str | os.PathLike[str]) -> Digit:
         with Image.open(path) as picture:
             if picture.width * picture.height > MOST_PIXELS:
                 raise DataError(
-                    f"{path} is too large: {picture.width} x {picture.height} pixels; at most {MOST_PIXELS // 10**6} million. Scale it down."
+                    f"{path} is too large: {picture.width} x {picture.height} pixels; "
+                    f"at most {MOST_PIXELS // 10**6} million. Scale it down."
                 )
             grey = _grey(picture)
     except FileNotFoundError:

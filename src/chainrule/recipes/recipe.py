@@ -120,7 +120,8 @@ def _toml(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"
-    assert isinstance(value, int | float) and math.isfinite(value), value
+    assert isinstance(value, int | float), value
+    assert math.isfinite(value), value
     return repr(value)
 
 
@@ -193,7 +194,7 @@ def _parse(source: str) -> Raw:
 
 
 def _merged(base: Raw, over: Raw) -> Raw:
-    """Return `over` laid over `base`; where it chooses another name, options that only the old choice has are dropped."""
+    """Return `over` laid over `base`; another choice by name drops the options that only the old choice has."""
     result = {name: dict(value) if isinstance(value, dict) else value for name, value in base.items()}
     for name, value in over.items():
         below = result.get(name)
@@ -271,7 +272,8 @@ def _table(table: Table, values: Raw) -> Raw:
             result[name] = key.kind.clean(f"{table.name}.{name}", values[name])
         elif key.default is REQUIRED:
             raise RecipeError(
-                f"{table.name}.{name} is missing: {_choice(table, values)} needs it; it must be {key.kind} ({key.meaning})."
+                f"{table.name}.{name} is missing: {_choice(table, values)} needs it; "
+                f"it must be {key.kind} ({key.meaning})."
             )
         elif key.default is not None:
             result[name] = key.kind.clean(f"{table.name}.{name}", key.default)
@@ -291,8 +293,8 @@ def _metric(table: Table, name: str, options: Any) -> Raw:
     parts: dict[str, Part] = table.choices or {}
     if name not in parts or not isinstance(options, dict):
         raise RecipeError(
-            f"metrics.{name} is not known{nearest(name, parts) or '.'} Metrics are {', '.join(parts)}, each a table of its "
-            'options: accuracy = {}, top_k = { k = 3 }.'
+            f"metrics.{name} is not known{nearest(name, parts) or '.'} Metrics are {', '.join(parts)}, "
+            "each a table of its options: accuracy = {}, top_k = { k = 3 }."
         )
     known = parts[name].options
     for option in options:
@@ -319,7 +321,9 @@ def _unknown(name: str, value: Any) -> RecipeError:
 
 def _elsewhere(name: str) -> str:
     """Return a hint where another table has a key of this name, or nearly so."""
-    every = {key.name: f"{table.name}.{key.name}" for table in TABLES.values() for key in table.keys if key.name != "name"}
+    every = {
+        key.name: f"{table.name}.{key.name}" for table in TABLES.values() for key in table.keys if key.name != "name"
+    }
     for table in TABLES.values():
         for part in (table.choices or {}).values() if table.keys else ():
             every |= {option: f"{table.name}.{option}" for option in part.options if option not in every}

@@ -181,7 +181,9 @@ def run_report(run: Run, found: Evaluation) -> RunReport:
         confusion=_confusion(found, len(classes)),
         classes=tuple(classes),
         second=run.info["second"],
-        second_label="validation samples: held out, used to choose" if validation else "test set: watched, never used to choose",
+        second_label="validation samples: held out, used to choose"
+        if validation
+        else "test set: watched, never used to choose",
         step_losses=np.array([step["loss"] for step in steps]),
         mistakes=worst_mistakes(found.images, found.labels, found.logits),
         first_layer_weights=first_layer_pictures(found.model, found.images.shape[1:]),

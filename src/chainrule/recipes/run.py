@@ -1,9 +1,9 @@
 """Training a recipe into a run folder, so that it can be stopped or killed at any moment and continued bit for bit.
 
-    load data -> build -> newest checkpoint, if any -> fit -> model.safetensors -> evaluation -> report.html -> "finished"
+    load data -> build -> newest checkpoint, if any -> fit -> weights -> evaluation -> report -> "finished"
 
-Whatever happens on the way, running the same command with `--resume` ends with the same weights: steps are repeated from
-the newest checkpoint, and everything after the last step is done again.
+Whatever happens on the way, running the same command with `--resume` ends with the same weights: steps are repeated
+from the newest checkpoint, and everything after the last step is done again.
 """
 
 from __future__ import annotations
@@ -158,12 +158,14 @@ def _compare(last: dict[str, Any], now: dict[str, Any]) -> None:
     """Say what differs from the run's last session and may change the last bits."""
     pairs = [(f"BLAS threads {last['machine']['blas_threads']}", f"BLAS threads {now['machine']['blas_threads']}")]
     pairs += [(last["machine"]["blas"], now["machine"]["blas"])]
-    pairs += [(f"{name} {last['versions'].get(name)}", f"{name} {now['versions'][name]}") for name in ("chainrule", "numpy")]
+    pairs += [
+        (f"{name} {last['versions'].get(name)}", f"{name} {now['versions'][name]}") for name in ("chainrule", "numpy")
+    ]
     changed = [f"{was}, now {is_now}" for was, is_now in pairs if was != is_now]
     if changed:
         notice(
-            f"the run was begun elsewhere or otherwise ({'; '.join(changed)}), so the last bits of its weights may differ "
-            "from those of an uninterrupted run.",
+            f"the run was begun elsewhere or otherwise ({'; '.join(changed)}), so the last bits of its weights "
+            "may differ from those of an uninterrupted run.",
             once=False,
         )
 
@@ -203,7 +205,10 @@ def _note_end(run: Run, error: BaseException) -> None:
         run.write_info()
 
 
-def _tell(say: Callable[[str], Any], recipe: Recipe, session: _Session, data: build.Data, step: int, resume: bool) -> None:
+def _tell(
+    say: Callable[[str], Any], recipe: Recipe, session: _Session, data: build.Data, step: int, resume: bool
+) -> None:
+    """Say what is about to run, and where it continues."""
     from chainrule.recipes.results import network_name
 
     parameters = sum(p.size for p in session.model.parameters())

@@ -1,8 +1,8 @@
 """The schema of recipes: which tables there are, which keys each has, what they allow and what they mean.
 
-`TABLES` is the one source: validation, `--set`, messages and the page docs/recipes.md come from it. A table with `choices`
-also takes the options of what is chosen by its `name`, for example those of Adam; they are read from its signature, so
-they can't be out of step with the class.
+`TABLES` is the one source: validation, `--set`, messages and the page docs/recipes.md come from it. A table with
+`choices` also takes the options of what is chosen by its `name`, for example those of Adam; they are read from its
+signature, so they can't be out of step with the class.
 
     [data] [model] [loss] [optim] [schedule] [train] [metrics]
 """
@@ -125,7 +125,9 @@ _CLASSES = ("num_classes", "threshold")
 MODELS = {"mlp": Part("chainrule.models:MLP", "multilayer perceptron")}
 
 LOSSES = {
-    "cross_entropy": Part("chainrule.nn:CrossEntropyLoss", "cross-entropy of the softmax", (*_LOSS_FIXED, "ignore_index")),
+    "cross_entropy": Part(
+        "chainrule.nn:CrossEntropyLoss", "cross-entropy of the softmax", (*_LOSS_FIXED, "ignore_index")
+    ),
     "multi_margin": Part("chainrule.nn:MultiMarginLoss", "multi-class hinge loss", _LOSS_FIXED),
 }
 
@@ -145,17 +147,23 @@ SCHEDULES = {
     "inverse_time": Part(_OPTIM + "InverseTimeLR", "falls as 1 / t"),
     "cosine": Part(_OPTIM + "CosineAnnealingLR", "half a cosine down", (), (("T_max", _LENGTH),)),
     "warmup": Part(_OPTIM + "LinearLR", "linear warm-up"),
-    "one_cycle": Part(_OPTIM + "OneCycleLR", "up and down once", ("epochs", "steps_per_epoch"), (("total_steps", _LENGTH),)),
+    "one_cycle": Part(
+        _OPTIM + "OneCycleLR", "up and down once", ("epochs", "steps_per_epoch"), (("total_steps", _LENGTH),)
+    ),
     "plateau": Part(_OPTIM + "ReduceLROnPlateau", "falls when train.monitor no longer improves", ("mode", "monitor")),
 }
 
 METRICS = {
     "accuracy": Part("chainrule.metrics:Accuracy", "share of correct answers", _CLASSES),
-    "top_k": Part("chainrule.metrics:TopKAccuracy", "share of answers with the true class among the k likeliest", _CLASSES),
+    "top_k": Part(
+        "chainrule.metrics:TopKAccuracy", "share of answers with the true class among the k likeliest", _CLASSES
+    ),
     "precision": Part("chainrule.metrics:Precision", "share of an answer's pictures that are of its class", _CLASSES),
     "recall": Part("chainrule.metrics:Recall", "share of a class's pictures that were found", _CLASSES),
     "f1": Part("chainrule.metrics:F1Score", "harmonic mean of precision and recall", _CLASSES),
-    "specificity": Part("chainrule.metrics:Specificity", "share of the other classes' pictures that were left out", _CLASSES),
+    "specificity": Part(
+        "chainrule.metrics:Specificity", "share of the other classes' pictures that were left out", _CLASSES
+    ),
 }
 
 HEAD = (
@@ -179,8 +187,15 @@ _TRAIN = (
     Key("seed", Integer(0, 2**63 - 1), 0, "of initialisation, order and dropout; also `--seed`"),
     Key("accumulate", Integer(1), 1, "batches per update; their gradient is that of one large batch"),
     Key("max_norm", Real(0), 0.0, "clip the gradient's norm to this; 0: no clipping"),
-    Key("average", Real(0, 1, open_high=True), 0.0, "keep a moving average of the weights with this decay, and use it; 0: no"),
-    Key("early_stopping", Integer(), 0, "stop after so many epochs without improvement, restore the best weights; 0: no"),
+    Key(
+        "average",
+        Real(0, 1, open_high=True),
+        0.0,
+        "keep a moving average of the weights with this decay, and use it; 0: no",
+    ),
+    Key(
+        "early_stopping", Integer(), 0, "stop after so many epochs without improvement, restore the best weights; 0: no"
+    ),
     Key("monitor", Text(), "validation_loss", "what early stopping and the plateau schedule watch"),
     Key("checkpoint_every", Integer(1), 1000, "steps between checkpoints, besides one after each epoch"),
     Key("compiled", Flag(), True, "run the step through cr.jit; false is `--eager`"),
@@ -208,6 +223,8 @@ TABLES: dict[str, Table] = {
             SCHEDULES,
         ),
         Table("train", "The run.", _TRAIN),
-        Table("metrics", "What is measured besides the loss: one sub-table per metric, which may be empty.", (), METRICS),
+        Table(
+            "metrics", "What is measured besides the loss: one sub-table per metric, which may be empty.", (), METRICS
+        ),
     )
 }

@@ -1,8 +1,8 @@
 """Making the n-th write, fsync or rename fail, to see that nothing saved is lost.
 
-All files of chainrule that must survive go through three functions of `core.files`; the injector stands in front of them.
-A test runs something with n = 1, 2, 3, ... until nothing fails any more: then every place where the disk can fail has
-been tried.
+All files of chainrule that must survive go through three functions of `core.files`; the injector stands in front of
+them. A test runs something with n = 1, 2, 3, ... until nothing fails any more: then every place where the disk can fail
+has been tried.
 """
 
 from __future__ import annotations

@@ -113,7 +113,10 @@ class EarlyStopping(Callback):
         else:
             self.waited += 1
             if self.waited >= max(self.patience, 1):
-                trainer.stop(f"{self.monitor} has not improved for {self.waited} epochs; best {self.best:.6g} in epoch {self.best_epoch}")
+                trainer.stop(
+                    f"{self.monitor} has not improved for {self.waited} epochs; "
+                    f"best {self.best:.6g} in epoch {self.best_epoch + 1}"
+                )
 
     def on_end(self, trainer: Trainer) -> None:
         """Restore the best weights, if the run went to its end."""
@@ -244,5 +247,9 @@ class TensorBoard(Callback):
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        values = [Summary.Value(tag=f"{kind}/{name}", simple_value=value) for name, value in record.items() if isinstance(value, float)]
+        values = [
+            Summary.Value(tag=f"{kind}/{name}", simple_value=value)
+            for name, value in record.items()
+            if isinstance(value, float)
+        ]
         self._writer.add_event(Event(wall_time=time.time(), step=record["step"], summary=Summary(value=values)))

@@ -1,8 +1,8 @@
 """Checkpoints: the whole state of a run in a folder of its own, made whole or not at all.
 
-`checkpoints/step-00000938/` holds `state.safetensors` and `state.json`. The folder is written beside under another name,
-flushed to the disk and renamed; old ones are removed only after that. Reading starts at the newest and falls back to the
-one before where a file is damaged.
+`checkpoints/step-00000938/` holds `state.safetensors` and `state.json`. The folder is written beside under another
+name, flushed to the disk and renamed; old ones are removed only after that. Reading starts at the newest and falls back
+to the one before where a file is damaged.
 """
 
 from __future__ import annotations

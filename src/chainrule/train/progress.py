@@ -1,7 +1,8 @@
-"""Progress of a training run: a live bar in a terminal or notebook, one plain line per epoch elsewhere.
+"""Progress of a training run: a table that grows with a live bar below it, one plain line per epoch elsewhere.
 
-The bar shows loss, metrics, learning rate, samples per second and the time left. It is redrawn at most ten times a
-second, so that a short step does not wait for the terminal.
+The table has a row per epoch: loss and metrics of each split, learning rate, samples per second, time. Where the
+terminal is narrow it leaves out columns, and never wraps. The bar shows the time left; it is redrawn at most ten times a
+second, so that a short step does not wait for the terminal. A file or a pipe gets whole lines that name every number.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Progress"]
 
 INTERVAL = 0.1  # seconds between two drawings
+SKIP = ("epoch", "step", "lr", "samples", "seconds")  # parts of a record that are no measurements
 
 
 class Progress(Callback):
@@ -63,7 +65,7 @@ class Progress(Callback):
     def on_epoch(self, trainer: Trainer, record: Record) -> None:
         """Print the epoch's line."""
         if self._view is not None:
-            self._view.line(epoch_line(record, trainer.epochs))
+            self._view.epoch(record, trainer.epochs)
             self._view.update(self._status(trainer, {"loss": record["train_loss"]}, time.perf_counter()))
 
     def on_end(self, trainer: Trainer) -> None:
@@ -108,14 +110,82 @@ def epoch_line(record: Record, epochs: int) -> str:
         >>> epoch_line({"epoch": 0, "step": 938, "train_loss": 0.5, "lr": 0.01, "samples": 60000, "seconds": 2.0}, 12)
         'epoch  1/12  train_loss 0.5000  lr 0.01  30,000 samples/s  2.0 s'
     """
-    skip = ("epoch", "step", "lr", "samples", "seconds")
-    numbers = [f"{name} {value:.4f}" for name, value in record.items() if name not in skip and isinstance(value, float)]
+    numbers = [f"{name} {value:.4f}" for name, value in record.items() if name not in SKIP and isinstance(value, float)]
     width = len(str(epochs))
     head = f"epoch {record['epoch'] + 1:>{width}}/{epochs}"
     speed = record["samples"] / max(record["seconds"], 1e-9)
     return "  ".join(
         [head, *numbers, f"lr {record['lr']:.3g}", f"{speed:,.0f} samples/s", f"{record['seconds']:.1f} s"]
     )
+
+
+class EpochTable:
+    """The rows of a terminal: right-aligned columns under two lines of headings, as many as the width has room for.
+
+    Args:
+        record: the first epoch's record, which says what there is to show.
+        epochs: number of epochs.
+        width: columns of the terminal.
+
+    Example:
+        >>> record = {"epoch": 0, "step": 938, "train_loss": 0.5, "lr": 0.01, "samples": 60000, "seconds": 2.0}
+        >>> table = EpochTable(record, 12, width=40)
+        >>> print("\\n".join([*table.head(), table.row(record)]))
+                train
+        epoch    loss    lr  samples/s    time
+         1/12  0.5000  0.01     30,000   2.0 s
+    """
+
+    def __init__(self, record: Record, epochs: int, width: int):
+        self.epochs = epochs
+        measured = [name for name, value in record.items() if name not in SKIP and isinstance(value, float)]
+        columns = [*measured, "lr", "samples/s", "time"]
+        expendable = ["samples/s", "lr", *(name for name in reversed(measured) if not name.endswith("_loss")), "time"]
+        self.columns = columns
+        while self._width() > width and expendable:
+            columns.remove(expendable.pop(0))
+
+    def _cell(self, name: str, record: Record) -> str:
+        if name == "lr":
+            return f"{record['lr']:.3g}"
+        if name == "samples/s":
+            return f"{record['samples'] / max(record['seconds'], 1e-9):,.0f}"
+        if name == "time":
+            return f"{record['seconds']:.1f} s"
+        return f"{record[name]:.4f}"
+
+    def _size(self, name: str) -> int:
+        least = {"lr": 7, "samples/s": 9, "time": 7}.get(name, 6)
+        return max(least, len(name.partition("_")[2] or name))
+
+    def _first(self) -> int:
+        return max(5, 2 * len(str(self.epochs)) + 1)
+
+    def _width(self) -> int:
+        return self._first() + sum(2 + self._size(name) for name in self.columns)
+
+    def head(self) -> list[str]:
+        """Return the two lines above the rows: the splits, and the names of the numbers."""
+        groups, names = " " * self._first(), f"{'epoch':>{self._first()}}"
+        shown = ""
+        for name in self.columns:
+            group, _, short = name.partition("_")
+            size = self._size(name)
+            title = group if short and group != shown else ""
+            shown = group
+            groups += f"  {title:>{size}}" if len(title) <= size else f"{title:>{size + 2}}"
+            names += f"  {short or name:>{size}}"
+        return [groups.rstrip(), names]
+
+    def row(self, record: Record) -> str:
+        """Return the line of an epoch.
+
+        Args:
+            record: the epoch's record.
+        """
+        count = f"{record['epoch'] + 1}/{self.epochs}"
+        cells = (f"  {self._cell(name, record):>{self._size(name)}}" for name in self.columns)
+        return f"{count:>{self._first()}}" + "".join(cells)
 
 
 def _duration(seconds: float) -> str:
@@ -138,6 +208,9 @@ class _Plain:
     def update(self, status: _Status) -> None:
         pass
 
+    def epoch(self, record: Record, epochs: int) -> None:
+        self.line(epoch_line(record, epochs))
+
     def line(self, text: str) -> None:
         print(text, file=self.stream, flush=True)
 
@@ -146,9 +219,10 @@ class _Plain:
 
 
 class _Rich:
-    """A bar at the bottom of the terminal, epochs scrolling above it."""
+    """A bar at the bottom of the terminal, the table growing above it."""
 
     live = True
+    table: EpochTable | None = None
 
     def __init__(self, stream: Any):
         from rich.console import Console
@@ -174,8 +248,15 @@ class _Rich:
         self.progress.update(self.task, completed=status.done, description=head, text=status.text)
         self.progress.refresh()
 
-    def line(self, text: str) -> None:
-        self.progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+    def epoch(self, record: Record, epochs: int) -> None:
+        if self.table is None:
+            self.table = EpochTable(record, epochs, self.progress.console.width)
+            for text in self.table.head():
+                self.line(text, style="bold")
+        self.line(self.table.row(record))
+
+    def line(self, text: str, style: str = "") -> None:
+        self.progress.console.print(text, style=style, markup=False, highlight=False)
 
     def stop(self) -> None:
         self.progress.stop()
@@ -188,6 +269,7 @@ class _Notebook:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.table: EpochTable | None = None
         self.bar = ""
 
     def start(self, status: _Status) -> None:
@@ -205,6 +287,12 @@ class _Notebook:
             f"{share:.0f}% &nbsp;{status.text}</div>"
         )
         self._show()
+
+    def epoch(self, record: Record, epochs: int) -> None:
+        if self.table is None:
+            self.table = EpochTable(record, epochs, 120)
+            self.lines += self.table.head()
+        self.line(self.table.row(record))
 
     def line(self, text: str) -> None:
         self.lines.append(text)

@@ -1,6 +1,6 @@
-"""Nested state (dicts and lists of numbers, strings, tensors) as bytes, and back: safetensors for arrays, JSON for the rest.
+"""Nested state (dicts and lists of numbers, strings, tensors) as bytes, and back: safetensors for arrays, JSON besides.
 
-Every file carries a checksum of the other's content, so that a damaged one is noticed, never loaded. Nothing is pickled.
+state.json carries checksums of both files' content, so that a damaged one is noticed, never loaded. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -52,7 +52,10 @@ def pack(state: dict[str, Any]) -> dict[str, bytes]:
         "tensors_sha256": hashlib.sha256(tensors).hexdigest(),
         "state_sha256": hashlib.sha256(payload.encode()).hexdigest(),
     }
-    return {"state.safetensors": tensors, "state.json": json.dumps({**head, "state": tree}, indent=1, sort_keys=True).encode()}
+    return {
+        "state.safetensors": tensors,
+        "state.json": json.dumps({**head, "state": tree}, indent=1, sort_keys=True).encode(),
+    }
 
 
 def _to_json(item: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
@@ -61,7 +64,10 @@ def _to_json(item: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
         arrays[path] = np.ascontiguousarray(value).reshape(value.shape)
         return {_TENSOR: path}
     if isinstance(item, dict):
-        return {_key(key, path): _to_json(value, f"{path}/{key}" if path else str(key), arrays) for key, value in item.items()}
+        return {
+            _key(key, path): _to_json(value, f"{path}/{key}" if path else str(key), arrays)
+            for key, value in item.items()
+        }
     if isinstance(item, list | tuple):
         return [_to_json(value, f"{path}/{index}", arrays) for index, value in enumerate(item)]
     if isinstance(item, float) and not np.isfinite(item):
@@ -70,7 +76,10 @@ def _to_json(item: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
         return item
     if isinstance(item, np.generic):
         return _to_json(item.item(), path, arrays)
-    raise TypeError(f"a checkpoint can't hold {path}: it is a {type(item).__name__}; use tensors, numbers, strings, lists and dicts.")
+    raise TypeError(
+        f"a checkpoint can't hold {path}: it is a {type(item).__name__}; "
+        "use tensors, numbers, strings, lists and dicts."
+    )
 
 
 def _key(key: Any, path: str) -> str:

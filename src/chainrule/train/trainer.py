@@ -109,7 +109,8 @@ class Trainer:
             watched: name -> loader, evaluated after each epoch into "<name>_loss", "<name>_<metric>"; default none.
 
         Returns:
-            One record per epoch: {"epoch", "step", "train_loss", "train_<metric>", "<name>_loss", ..., "lr", "seconds"}.
+            One record per epoch: {"epoch", "step", "train_loss", "train_<metric>", "lr", "samples", "seconds",
+            "<name>_loss", "<name>_<metric>"}.
 
         Raises:
             NonFiniteError: the loss or the gradient is NaN or infinite; names the module where it began. The model and
@@ -284,8 +285,9 @@ class Trainer:
         default_generator.load_state_dict(numbers)
         place = f" It began in {found}." if found else " It did not come back when the batch was run eagerly."
         return NonFiniteError(
-            f"{error.message} at step {self.step + 1} (epoch {self.epoch}).{place} The model is as it was before this step; "
-            "lower the learning rate, clip the gradient (max_norm), or check the data for extreme values."
+            f"{error.message} at step {self.step + 1} (epoch {self.epoch + 1}).{place} "
+            "The model is as it was before this step; lower the learning rate, clip the gradient (max_norm), "
+            "or check the data for extreme values."
         )
 
     # ------------------------------------------------------------------------------------------------ state
