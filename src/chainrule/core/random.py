@@ -139,10 +139,13 @@ class Generator:
 
 
 def manual_seed(seed: int) -> Generator:
-    """Start the default generator from a seed; return it.
+    """Start the default generator from a seed.
 
     Args:
         seed: in [0, 2**64); equal seeds give equal runs.
+
+    Returns:
+        The default generator.
 
     Raises:
         TypeError, ValueError: a seed that is no integer in that range.

@@ -129,9 +129,8 @@ def shape_tuple(shape: int | Sequence[int], name: str) -> tuple[int, ...]:
         ShapeError: a size is not an integer.
     """
     try:
-        return (
-            (operator.index(shape),) if not isinstance(shape, tuple | list) else tuple(operator.index(n) for n in shape)
-        )
+        sizes = shape if isinstance(shape, tuple | list) else (shape,)
+        return tuple(operator.index(n) for n in sizes)
     except TypeError:
         raise ShapeError(f"{name}: a shape is an integer or a tuple of integers; got {shape!r}.") from None
 

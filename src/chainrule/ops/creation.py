@@ -373,9 +373,9 @@ def meshgrid(*arrays: Tensor, indexing: str = "xy") -> list[Tensor]:
 
 def _number(name: str, value: Any) -> int | float:
     """Return a Python number; a tensor gives its value."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not isinstance(value, int | float):
         try:
-            value = value.item()
+            value = value.item()  # a tensor or NumPy number
         except AttributeError:
             raise TypeError(f"{name} takes numbers; got {value!r} of type {type(value).__name__}.") from None
-    return value if type(value) in (int, float) else float(value)
+    return int(value) if isinstance(value, int) else float(value)

@@ -19,7 +19,7 @@ import numpy as np
 from chainrule.core.bind import bind
 from chainrule.core.dtypes import DType, float32, int64, to_dtype
 from chainrule.core.errors import DTypeError, IndexRangeError, ShapeError, user_location
-from chainrule.core.primitive import Invalid, Sample, TensorType, primitive
+from chainrule.core.primitive import Invalid, Primitive, Sample, TensorType, primitive
 from chainrule.core.tensor import Tensor
 from chainrule.ops._inputs import as_tensor, axis_index, cast
 from chainrule.ops._rules import broadcast_shapes
@@ -171,7 +171,7 @@ def _scatter_refusals(name: str) -> list[Invalid]:
     ]
 
 
-scatter_add_p = primitive(
+scatter_add_p: Primitive = primitive(
     "scatter_add",
     reference=_scatter_add,
     shape=_scatter_shape("scatter_add"),
@@ -203,7 +203,7 @@ def _kept_updates(g: Tensor, x_shape: Axes, indices: Tensor, *, axes: Axes) -> T
     return where(reshape(stays, batch + (1,) * (picked.ndim - len(batch))), picked, 0.0)
 
 
-scatter_set_p = primitive(
+scatter_set_p: Primitive = primitive(
     "scatter_set",
     reference=_scatter_set,
     shape=_scatter_shape("scatter_set"),

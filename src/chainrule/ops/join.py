@@ -14,7 +14,7 @@ import numpy as np
 from chainrule.core.bind import bind
 from chainrule.core.dtypes import promote
 from chainrule.core.errors import DTypeError, ShapeError
-from chainrule.core.primitive import Invalid, Sample, TensorType, primitive
+from chainrule.core.primitive import Invalid, Primitive, Sample, TensorType, primitive
 from chainrule.core.tensor import Tensor
 from chainrule.ops._inputs import as_tensor, axes_tuple, axis_index, cast
 from chainrule.ops.shape import broadcast_to, expand_dims, reshape
@@ -95,7 +95,7 @@ def _flip_shape(x: TensorType, *, axis: tuple[int, ...]) -> TensorType:
     return x
 
 
-flip_p = primitive(
+flip_p: Primitive = primitive(
     "flip",
     reference=lambda x, *, axis: np.flip(x, axis),
     shape=_flip_shape,
@@ -235,7 +235,7 @@ def split(x: Tensor, sections: int | Sequence[int], /, *, axis: int = 0) -> list
         cuts = [int(n) + size if n < 0 else min(int(n), size) for n in sections]
     bounds = [0, *cuts, size]
     if bounds != sorted(bounds):
-        raise ShapeError(f"split: the cuts {list(sections)} must ascend within axis {a} of {x.shape}.")
+        raise ShapeError(f"split: the cuts {sections} must ascend within axis {a} of {x.shape}.")
     return [narrow(x, a, start, limit) for start, limit in itertools.pairwise(bounds)]
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from chainrule.core.bind import bind
 from chainrule.core.errors import DTypeError, ShapeError, user_location
-from chainrule.core.primitive import Invalid, Sample, TensorType, primitive
+from chainrule.core.primitive import Invalid, Primitive, Sample, TensorType, primitive
 from chainrule.core.tensor import Tensor
 from chainrule.ops._inputs import axes_tuple, axis_index, pair
 from chainrule.ops._rules import broadcast_shapes
@@ -52,7 +52,7 @@ def _matmul_shape(x1: TensorType, x2: TensorType) -> TensorType:
     return TensorType((*batch, x1.shape[-2], x2.shape[-1]), x1.dtype)
 
 
-matmul_p = primitive(
+matmul_p: Primitive = primitive(
     "matmul",
     reference=lambda x1, x2: np.matmul(x1, x2),
     shape=_matmul_shape,

@@ -57,7 +57,7 @@ def _refusals(name: str) -> list[Invalid]:
     ]
 
 
-cumulative_sum_p = primitive(
+cumulative_sum_p: Primitive = primitive(
     "cumulative_sum",
     reference=lambda x, *, axis: np.cumsum(x, axis=axis, dtype=x.dtype),
     shape=_shape_rule("cumulative_sum"),

@@ -13,7 +13,7 @@ import numpy as np
 
 from chainrule.core.bind import bind
 from chainrule.core.errors import ShapeError
-from chainrule.core.primitive import Invalid, Sample, TensorType, primitive
+from chainrule.core.primitive import Invalid, Primitive, Sample, TensorType, primitive
 from chainrule.core.tensor import Tensor
 from chainrule.ops._inputs import as_tensor, axes_tuple, axis_index, shape_tuple
 from chainrule.ops._rules import broadcast_shapes
@@ -71,7 +71,7 @@ def _permute_shape(x: TensorType, *, axes: tuple[int, ...]) -> TensorType:
     return TensorType(tuple(x.shape[a] for a in axes), x.dtype)
 
 
-permute_dims_p = primitive(
+permute_dims_p: Primitive = primitive(
     "permute_dims",
     reference=lambda x, *, axes: np.transpose(x, axes),
     shape=_permute_shape,
