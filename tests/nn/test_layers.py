@@ -62,8 +62,8 @@ def test_bad_settings(call, message):
         (
             DTypeError,
             lambda: nn.Linear(3, 2)(cr.zeros((5, 3), dtype=cr.float64)),
-            "Linear(3, 2) got a float64 input and its parameters are float32; write x.astype(cr.float32), or convert the "
-            "parameters with .astype(cr.float64).",
+            "Linear(3, 2) got a float64 input and its parameters are float32; write x.astype(cr.float32), or convert "
+            "the parameters with .astype(cr.float64).",
         ),
         (
             DTypeError,

@@ -48,7 +48,8 @@ def test_names_of_parameters_buffers_and_modules():
         "layers.0.mean", "layers.0.scratch", "layers.1.mean", "layers.1.scratch",
     ]  # fmt: skip
     assert [name for name, _ in net.named_modules()] == [
-        "", "layers", "layers.0", "layers.0.first", "layers.0.drop", "layers.1", "layers.1.first", "layers.1.drop", "out",
+        "", "layers", "layers.0", "layers.0.first", "layers.0.drop",
+        "layers.1", "layers.1.first", "layers.1.drop", "out",
     ]  # fmt: skip
     assert list(net.children()) == [net.layers, net.out]
     assert [name for name, _ in net.named_parameters("net", recurse=False)] == []
