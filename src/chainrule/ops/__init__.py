@@ -13,6 +13,7 @@ from chainrule.ops.arithmetic import *  # noqa: F403
 from chainrule.ops.astype import *  # noqa: F403
 from chainrule.ops.compare import *  # noqa: F403
 from chainrule.ops.composite import *  # noqa: F403
+from chainrule.ops.conv import *  # noqa: F403
 from chainrule.ops.convert import *  # noqa: F403
 from chainrule.ops.creation import *  # noqa: F403
 from chainrule.ops.einsum import *  # noqa: F403
@@ -46,6 +47,7 @@ FILES = (
     *("reduce", "product", "scan", "statistics"),
     *("shape", "join", "slices", "index", "gather", "sort", "triangle"),
     *("matmul", "einsum", "quantile"),
+    *("conv",),
     *("guard",),
 )
 
