@@ -381,7 +381,7 @@ def test_a_bad_value_leaves_the_setting_as_it_was():
 def test_an_unknown_setting_is_named_with_the_nearest():
     optimizer = optim.SGD([leaf(1.0)])
     text = (
-        "SGD has no setting 'momentun'; did you mean 'momentum'?; its settings are lr, momentum, dampening, nesterov, "
+        "SGD has no setting 'momentun'; did you mean 'momentum'? Its settings are lr, momentum, dampening, nesterov, "
         "weight_decay, decoupled_weight_decay, l1, maximize, initial_lr."
     )
     for use in (

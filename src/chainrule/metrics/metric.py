@@ -6,6 +6,7 @@ cells, so it may stand inside a compiled step; `compute` asks for values, so it 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -160,7 +161,7 @@ class MetricCollection(Versioned):
         pairs = list(metrics.items()) if isinstance(metrics, Mapping) else [(_name(m), m) for m in metrics]
         names = [name for name, _ in pairs]
         for name, metric in pairs:
-            if not isinstance(metric, Metric) or type(metric).update is Metric.update:
+            if not isinstance(metric, Metric) or "targets" not in inspect.signature(metric.update).parameters:
                 raise ValueError(
                     f"MetricCollection: {name!r} must be a metric with update(outputs, targets, mask); "
                     f"got {type(metric).__name__}."

@@ -41,7 +41,7 @@ class _ClassRate(Metric):
         if average not in AVERAGES:
             hint = nearest(average, [a for a in AVERAGES if a]) if isinstance(average, str) else ""
             raise ValueError(
-                f"{owner}.average must be 'macro', 'micro', 'weighted', 'binary' or None; got {average!r}{hint}."
+                f"{owner}.average must be 'macro', 'micro', 'weighted', 'binary' or None; got {average!r}{hint or '.'}"
             )
         if average == "binary" and self.num_classes != 2:
             raise ValueError(f"{owner}.average='binary' needs num_classes=2; got num_classes={self.num_classes}.")

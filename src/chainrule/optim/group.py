@@ -151,8 +151,8 @@ class ParameterGroup(Versioned):
     def _option(self, name: str) -> Option:
         if name not in self._options:
             raise UnknownOptionError(
-                f"{self._owner} has no setting {name!r}{nearest(name, self._options)}; "
-                f"its settings are {', '.join(self._options)}."
+                f"{self._owner} has no setting {name!r}{nearest(name, self._options) or '.'} "
+                f"Its settings are {', '.join(self._options)}."
             )
         return self._options[name]
 
