@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_PYTHON = os.path.dirname(os.__file__) + os.sep
 
 
 class ChainruleError(Exception):
@@ -145,11 +146,15 @@ def nearest(name: str, valid: Iterable[str]) -> str:
 
 
 def user_frame(start: int = 1) -> types.FrameType | None:
-    """Return the innermost frame outside the package, or None."""
+    """Return the innermost frame outside the package and outside Python's own library (copy, functools), or None."""
     frame = sys._getframe(start)
-    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+    while frame is not None and _is_library(frame.f_code.co_filename):
         frame = frame.f_back
     return frame
+
+
+def _is_library(path: str) -> bool:
+    return path.startswith((PACKAGE, "<frozen ")) or (path.startswith(_PYTHON) and "site-packages" not in path)
 
 
 def user_location() -> str | None:
