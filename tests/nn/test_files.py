@@ -80,6 +80,23 @@ def test_every_flipped_byte_of_the_data_is_noticed(tmp_path):
         assert caught.value.message == f"{path} is damaged: its content does not match its checksum."
 
 
+def test_a_flipped_bit_anywhere_is_refused_or_harmless(tmp_path):
+    path = tmp_path / "m.safetensors"
+    layer = nn.Linear(3, 2)
+    cr.save(path, layer)
+    good, want = path.read_bytes(), {name: value.tolist() for name, value in layer.state_dict().items()}
+    refused = 0
+    for position in range(len(good)):
+        damaged = bytearray(good)
+        damaged[position] ^= 1 << position % 8
+        path.write_bytes(bytes(damaged))
+        try:
+            assert {name: value.tolist() for name, value in cr.load(path).items()} == want, position
+        except CheckpointError:
+            refused += 1
+    assert refused > len(good) // 2
+
+
 def test_a_changed_name_is_noticed(tmp_path):
     path = tmp_path / "m.safetensors"
     cr.save(path, nn.Linear(3, 2))

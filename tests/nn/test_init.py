@@ -123,8 +123,8 @@ def test_fans():
         (
             ValueError,
             lambda: init.calculate_gain("relu6"),
-            'calculate_gain.nonlinearity must be one of "linear", "conv1d", "conv2d", "conv3d", "sigmoid", "tanh", "relu", '
-            "\"leaky_relu\", \"selu\"; got 'relu6'; did you mean 'relu'?",
+            'calculate_gain.nonlinearity must be one of "linear", "conv1d", "conv2d", "conv3d", "sigmoid", "tanh", '
+            '"relu", "leaky_relu", "selu"; got \'relu6\'; did you mean \'relu\'?',
         ),
         (ValueError, lambda: init.normal_(cr.zeros(3), std=-1.0), "normal_.std must be a float >= 0; got -1.0."),
         (

@@ -142,6 +142,11 @@ def test_a_mismatch_names_the_layer_and_leaves_no_hooks():
     assert net[0](cr.ones((2, 4))).shape == (2, 3)
 
 
+def test_rows_stand_in_the_order_of_the_computation():
+    net = nn.Sequential(nn.Identity(), nn.Linear(2, 2), nn.Dropout(0.5), nn.Identity(), nn.ReLU()).eval()
+    assert [row.path for row in net.summary((1, 2)).rows] == ["0", "1", "2", "3", "4"]
+
+
 def test_html():
     class Odd(nn.Module):
         def forward(self, x):

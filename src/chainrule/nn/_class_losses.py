@@ -225,34 +225,33 @@ def _picked(x: Tensor, labels: Tensor, axis: int) -> Tensor:
     return squeeze(take_along_axis(x, expand_dims(labels, axis), axis=axis), axis)
 
 
-def _counted(log_p: Tensor, y: Tensor, weight: Tensor | None, ignore: int, axis: int) -> tuple[Tensor, Tensor]:
-    """Return labels that can be looked up, and what each counts: its class weight, 0 for an ignored one."""
+def _counted(log_p: Tensor, y: Tensor, weight: Tensor | None, ignore: int, axis: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the log-probability of each label (0 for an ignored one), whether it counts, and with what weight."""
     integer("cross_entropy", "ignore_index", ignore, low=None)
     labels = check_labels(cast(y, int64), log_p.shape[axis], ignore)
     counts = labels != ignore
-    safe = where(counts, labels, 0)
+    labels = where(counts, labels, 0)
+    picked = where(counts, _picked(log_p, labels, axis), 0.0)
     share = cast(counts, log_p.dtype)
-    return safe, share if weight is None else share * take(weight, safe)
+    return picked, counts, share if weight is None else share * take(weight, labels)
 
 
 def _likelihood(log_p: Tensor, y: Tensor, weight: Tensor | None, ignore: int, reduction: str, axis: int) -> Tensor:
-    labels, share = _counted(log_p, y, weight, ignore, axis)
-    losses = -(where(share == 0.0, 0.0, _picked(log_p, labels, axis)) * share)
-    if reduction == "none":
-        return losses
-    return total(losses) if reduction == "sum" else total(losses) / total(share)
+    picked, _, share = _counted(log_p, y, weight, ignore, axis)
+    return _averaged(-picked if weight is None else -(picked * share), share, reduction)
 
 
 def _smoothed(
     log_p: Tensor, y: Tensor, weight: Tensor | None, ignore: int, reduction: str, axis: int, smoothing: float | Tensor
 ) -> Tensor:
-    labels, share = _counted(log_p, y, weight, ignore, axis)
-    counts = share != 0.0 if weight is None else cast(y, int64) != ignore
+    picked, counts, share = _counted(log_p, y, weight, ignore, axis)
     everywhere = total(log_p if weight is None else log_p * _along(weight, axis, log_p.ndim), axis=axis)
     rate = cast(as_tensor(smoothing, log_p), log_p.dtype)
-    even = rate / log_p.shape[axis]
-    losses = -((1.0 - rate) * (_picked(log_p, labels, axis) * share) + even * everywhere)
-    losses = where(counts, losses, 0.0)
+    losses = -((1.0 - rate) * picked * share + (rate / log_p.shape[axis]) * everywhere)
+    return _averaged(where(counts, losses, 0.0), share, reduction)
+
+
+def _averaged(losses: Tensor, share: Tensor, reduction: str) -> Tensor:
     if reduction == "none":
         return losses
     return total(losses) if reduction == "sum" else total(losses) / total(share)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from chainrule.core.context import Versioned
 from chainrule.core.errors import nearest
@@ -50,7 +50,7 @@ class Walk(Versioned):
             remove_duplicate: whether a shared module is listed once, under its first path; default True.
         """
         seen: set[int] = set()
-        stack: list[tuple[str, Module]] = [(prefix, self)]
+        stack: list[tuple[str, Module]] = [(prefix, cast("Module", self))]
         while stack:
             path, module = stack.pop()
             if id(module) in seen and remove_duplicate:
@@ -104,7 +104,7 @@ class Walk(Versioned):
         Raises:
             AttributeError: there is none; the message names the part that is missing and the nearest.
         """
-        module: Module = self
+        module = cast("Module", self)
         for part in target.split(".") if target else []:
             inner = module._modules.get(part)
             if inner is None:
@@ -118,5 +118,5 @@ class Walk(Versioned):
         """Call `function` on every module below and then on this one, for example to initialise; return this module."""
         for module in self.children():
             module.apply(function)
-        function(self)
+        function(cast("Module", self))
         return self

@@ -114,8 +114,8 @@ class Sequential(_Numbered):
     def __init__(self, *modules: Module | Mapping[str, Module]):
         super().__init__()
         if len(modules) == 1 and isinstance(modules[0], Mapping):
-            for name, module in modules[0].items():
-                self.add_module(name, module)
+            for name, part in modules[0].items():
+                self.add_module(name, part)
             return
         for number, module in enumerate(modules):
             if not isinstance(module, Module):

@@ -7,6 +7,7 @@ Nothing is pickled: a file can't run code.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import pathlib
@@ -57,7 +58,7 @@ def save(path: PathLike, obj: Module | Mapping[str, Any]) -> None:
 
 
 def _in_order(content: bytes) -> bytes:
-    """Return a safetensors file with its metadata in alphabetical order: the encoder's order changes from run to run."""
+    """Return a safetensors file with its metadata in alphabetical order; the encoder alone varies from run to run."""
     start = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:start])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
@@ -79,8 +80,7 @@ def _array(name: Any, value: Any) -> np.ndarray:
 
 def _digest(arrays: Mapping[str, np.ndarray]) -> str:
     total = hashlib.sha256()
-    for name in sorted(arrays):
-        array = arrays[name]
+    for name, array in arrays.items():
         total.update(json.dumps([name, array.dtype.name, array.shape]).encode())
         total.update(np.ascontiguousarray(array).view(np.uint8).data if array.size and array.ndim else array.tobytes())
     return total.hexdigest()
@@ -119,11 +119,18 @@ def load(path: PathLike) -> dict[str, Tensor]:
     except (SafetensorError, ValueError) as error:
         raise CheckpointError(f"{path} is no safetensors file, or is truncated or damaged: {error}.") from None
     arrays = {name: _decode(path, name, entry) for name, entry in entries}
-    if _SUM in metadata and metadata[_SUM] != _digest(arrays):
-        raise CheckpointError(f"{path} is damaged: its content does not match its checksum.")
-    order = json.loads(metadata.get("order", "[]"))
-    names = [name for name in order if name in arrays] + sorted(arrays.keys() - set(order))
-    return {name: Tensor(arrays[name]) for name in names}
+    if _SUM in metadata:
+        arrays = _checked(path, arrays, metadata)
+    return {name: Tensor(array) for name, array in arrays.items()}
+
+
+def _checked(path: pathlib.Path, arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> dict[str, np.ndarray]:
+    """Return the arrays in the order in which they were saved, if everything is as it was saved."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        ordered = {name: arrays[name] for name in json.loads(metadata["order"])}
+        if len(ordered) == len(arrays) and metadata[_SUM] == _digest(ordered):
+            return ordered
+    raise CheckpointError(f"{path} is damaged: its content does not match its checksum.")
 
 
 def _metadata(data: bytes) -> dict[str, str]:

@@ -12,6 +12,7 @@ where `jump` is the distance in the input between neighbouring outputs. Where pa
 from __future__ import annotations
 
 import html
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -141,6 +142,7 @@ class _Call:
     """One call of a layer while tracing: which equations belong to it, and what went in and out."""
 
     module: Module
+    number: int  # in order of entering
     start: int
     inputs: list[Variable]
     outputs: list[Variable] = field(default_factory=list)
@@ -199,9 +201,10 @@ def _input_type(item: Any, default: DType) -> TensorType:
 def _traced(module: Module, arguments: list[Tensor], tracer: Tracer, calls: list[_Call]) -> None:
     """Run the module with hooks that note each call; the hooks are no change of structure, and go away again."""
     open_calls: list[_Call] = []
+    numbers = itertools.count()
 
     def enter(layer: Module, args: tuple) -> None:
-        open_calls.append(_Call(layer, len(tracer.equations), _variables(args, tracer)))
+        open_calls.append(_Call(layer, next(numbers), len(tracer.equations), _variables(args, tracer)))
 
     def leave(layer: Module, args: tuple, output: Any) -> None:
         call = open_calls.pop()
@@ -235,17 +238,22 @@ def _summary(module: Module, tracer: Tracer, calls: list[_Call], fields: list[st
     paths = {id(part): path for path, part in reversed(list(module.named_modules(remove_duplicate=False)))}
     seen: set[int] = set()
     rows = []
-    for call, seen_field in sorted(zip(calls, fields), key=lambda item: (item[0].start, -item[0].end)):
+    for call, seen_field in sorted(zip(calls, fields), key=lambda item: item[0].number):
         own = [p for p in call.module._parameters.values() if p is not None and id(p) not in seen]
         held = [b for b in call.module._buffers.values() if b is not None and id(b) not in seen]
         seen.update(id(entry) for entry in (*own, *held))
-        shapes = [tuple(v.shape for v in part) for part in (call.inputs, call.outputs)]
-        counts = (
-            sum(p.size for p in own),
-            sum(entry.nbytes for entry in (*own, *held)),
-            _flops(tracer, call) - call.inner,
+        rows.append(
+            LayerRow(
+                path=paths[id(call.module)],
+                kind=type(call.module).__name__,
+                inputs=tuple(v.shape for v in call.inputs),
+                outputs=tuple(v.shape for v in call.outputs),
+                parameters=sum(p.size for p in own),
+                bytes=sum(entry.nbytes for entry in (*own, *held)),
+                flops=_flops(tracer, call) - call.inner,
+                receptive_field=seen_field,
+            )
         )
-        rows.append(LayerRow(paths[id(call.module)], type(call.module).__name__, *shapes, *counts, seen_field))
     flops = sum(equation.flops for equation in tracer.equations)
     rest = flops - sum(row.flops for row in rows)
     if rest:
