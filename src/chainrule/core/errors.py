@@ -62,7 +62,7 @@ class ChainruleError(Exception):
 
 
 def _rebuild(kind: type[ChainruleError], message: str, location: str | None, path: str | None) -> ChainruleError:
-    error = kind.__new__(kind)
+    error = (OSError if issubclass(kind, OSError) else kind).__new__(kind)  # Python asks for the widest base's own
     ChainruleError.__init__(error, message, location=location)
     error.module_path = path
     return error

@@ -167,7 +167,7 @@ class Primitive:
         return f"<primitive {self.name}>"
 
     def __reduce__(self) -> tuple:
-        return PRIMITIVES.__getitem__, (self.name,)
+        return _registered, (self.name,)
 
     def infer(self, types: Sequence[TensorType], attributes: dict[str, Any]) -> tuple[TensorType, ...]:
         """Return the types of the outputs.
@@ -230,6 +230,10 @@ def _rules(functions: Any, skip: int) -> tuple[Rule | None, ...]:
 
 
 PRIMITIVES: dict[str, Primitive] = {}
+
+
+def _registered(name: str) -> Primitive:
+    return PRIMITIVES[name]  # what a pickle holds of a primitive is its name
 
 
 def primitive(name: str, *, reference: Callable, shape: Callable, **options: Any) -> Primitive:
