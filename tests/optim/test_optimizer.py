@@ -171,7 +171,8 @@ def test_parameters_without_gradient_are_left_alone(kind, compiled):
     assert all(slot.numpy().max() == 0 for slot in optimizer.state[unused].values())
 
 
-def test_a_step_without_any_gradient_says_so():
+def test_a_step_without_any_gradient_says_so(monkeypatch):
+    monkeypatch.setattr("chainrule.core.errors._noticed", set())
     optimizer = optim.SGD([leaf(1.0)])
     text = "SGD.step() found no gradient in any parameter and changed nothing; call loss.backward() first."
     with pytest.warns(ChainruleWarning, match=message(text)):
@@ -202,6 +203,42 @@ def test_a_closure_computes_the_loss_with_gradients_on():
     with cr.no_grad():
         assert optimizer.step(closure).item() == 9.0
     assert w.item() == 0.0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bfloat16_parameters_keep_float32_slots(kind):
+    """In bfloat16 0.999 is 1, so a mean square would only grow and the step size only fall."""
+    found = []
+    for p in (leaf(1.0, dtype="bfloat16"), leaf(1.0)):
+        optimizer = getattr(optim, kind)([p], lr=2**-6, **KINDS[kind])
+        for i in range(300):
+            p.grad = cr.asarray([100.0 if i < 10 else 1.0], dtype=p.dtype)
+            optimizer.step()
+        assert all(slot.dtype is not cr.bfloat16 for slot in optimizer.state[p].values())
+        found.append({name: slot.item() for name, slot in optimizer.state[p].items()})
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
+
+
+def test_a_whole_step_compiles_with_clipping_averaging_and_schedule():
+    runs = []
+    for compiled in (False, True):
+        w = leaf(1.0, -3.0, 0.5)
+        optimizer = optim.AdamW([w], lr=0.1)
+        schedule = optim.OneCycleLR(optimizer, max_lr=0.2, total_steps=20)
+        average = optim.ExponentialMovingAverage([w], decay=0.9)
+
+        def step(w=w, optimizer=optimizer, schedule=schedule, average=average):
+            optimizer.zero_grad()
+            (w**4).sum().backward()
+            norm = optim.clip_grad_norm_([w], 1.0)
+            optimizer.step(), average.update(), schedule.step()
+            return norm
+
+        step = cr.jit(step) if compiled else step
+        norms = [step().item() for _ in range(15)]
+        runs.append((norms, w.tolist(), average.averages["0"].tolist(), schedule.get_last_lr()))
+    assert runs[0] == runs[1]
+    assert len(step.variants) == 1
 
 
 # ---------------------------------------------------------------------------------------------------- penalties
@@ -338,6 +375,10 @@ BAD = [
     (lambda w: optim.AdamW([w], weight_decay=-1), "AdamW.weight_decay must be a number >= 0; got -1."),
     (lambda w: optim.SGD([w], l1=-1), "SGD.l1 must be a number >= 0; got -1."),
     (lambda w: optim.SGD(w), "SGD: params must be a list of parameters; got a single tensor: write [parameter]."),
+    (
+        lambda w: optim.SGD(cr.nn.Linear(2, 3)),
+        "SGD: params must be a list of parameters; got a Linear: write model.parameters().",
+    ),
     (lambda w: optim.SGD([]), "SGD got no parameters: the list is empty, or a generator that was used up before."),
     (
         lambda w: optim.SGD([{"params": []}]),
@@ -421,7 +462,7 @@ def test_a_parameter_that_changed_its_dtype_is_named():
     w._value = w._value.astype(np.float64)
     (w * w).sum().backward()
     text = (
-        "Adam was made when a parameter of shape (1,) was float32; now it is float64: convert the model first, "
+        "Adam keeps float32 slots for a parameter of shape (1,), which is float64 now: convert the model first, "
         "then make the optimizer."
     )
     with pytest.raises(DTypeError, match=message(text)):
@@ -452,6 +493,23 @@ def test_state_dict_has_pytorchs_form_and_resumes_bit_for_bit(kind):
         quadratic(other, again)()
     assert other.tolist() == end
     assert again.state_dict()["param_groups"] == optimizer.state_dict()["param_groups"]
+
+
+def test_a_term_that_was_switched_off_keeps_its_slots_through_saving():
+    def run(stop: bool) -> float:
+        w = leaf(1.0)
+        optimizer = optim.SGD([w], lr=0.1, momentum=0.9)
+        for i in range(6):
+            if i in (2, 4):
+                optimizer.param_groups[0]["momentum"] = 0.0 if i == 2 else 0.9
+            if i == 3 and stop:
+                saved, w = optimizer.state_dict(), leaf(w.item())
+                optimizer = optim.SGD([w], lr=0.1)
+                optimizer.load_state_dict(saved)
+            quadratic(w, optimizer)()
+        return w.item()
+
+    assert run(stop=True) == run(stop=False)
 
 
 def test_loading_into_a_compiled_step_acts_on_its_cells():
@@ -512,7 +570,7 @@ def test_a_state_dict_that_does_not_fit_lists_everything_and_loads_nothing():
     assert str(caught.value) == (
         "Adam.load_state_dict: the state dict does not fit, nothing was loaded:\n"
         "  - parameter 0: exp_avg has the shape (3,), expected (1,)\n"
-        "  - parameter 1: exp_avg is float32, the parameter float64\n"
+        "  - parameter 1: exp_avg is float32, expected float64\n"
         "  - state of parameter 5, which no group lists"
     )
     assert float(optimizer.param_groups[0]["lr"]) == 0.1

@@ -12,6 +12,7 @@ from chainrule.core.dtypes import float64
 from chainrule.core.errors import StateDictError, nearest
 from chainrule.core.tensor import Tensor
 from chainrule.ops import asarray, astype
+from chainrule.optim.group import wide
 
 __all__ = ["load_cells", "load_state", "plain_state"]
 
@@ -25,7 +26,7 @@ def plain_state(groups: Sequence[Any], state: Mapping[Tensor, dict[str, Tensor]]
     for group in groups:
         indices = list(range(index, index + len(group["params"])))
         index += len(indices)
-        packed.append({**group.plain(), "params": indices})
+        packed.append({**group.plain(), "terms": group.terms, "params": indices})
         for number, p in zip(indices, group["params"], strict=True):
             if state.get(p):
                 slots[number] = {name: cell.detach() for name, cell in state[p].items()}
@@ -64,7 +65,7 @@ def _group_problems(entry: Any, group: Any, optimizer: Any) -> list[str]:
     if count != len(group["params"]):
         found.append(f"it has {count} parameters, the optimizer's group {len(group['params'])}")
     options = group._options
-    for key in sorted(set(entry) - set(options) - FOREIGN - {"params"}):
+    for key in sorted(set(entry) - set(options) - FOREIGN - {"params", "terms"}):
         found.append(f"unknown setting {key!r}{nearest(key, options)}")
     for key in group.keys()[1:]:
         if key not in entry and key not in OPTIONAL:
@@ -106,8 +107,8 @@ def _slot_plan(
             wanted = () if name == "step" else p.shape
             if tensor.shape != wanted:
                 problems.append(f"parameter {index}: {name} has the shape {tensor.shape}, expected {wanted}")
-            elif name != "step" and tensor.dtype is not p.dtype:
-                problems.append(f"parameter {index}: {name} is {tensor.dtype.name}, the parameter {p.dtype.name}")
+            elif name != "step" and tensor.dtype is not wide(p.dtype):
+                problems.append(f"parameter {index}: {name} is {tensor.dtype.name}, expected {wide(p.dtype).name}")
             plan.append((p, name, tensor))
     return plan
 
@@ -117,6 +118,8 @@ def _assign(optimizer: Any, saved: Sequence[Mapping[str, Any]], plan: list[tuple
         for key in entry:
             if key in group._options:
                 group[key] = _python(entry[key])
+        for term in entry.get("terms", ()):  # its coefficient may be zero by now, while its slots still count
+            group.use(term)
     owners = {id(p): group for group in optimizer.param_groups for p in group["params"]}
     with no_grad():
         for p in [p for group in optimizer.param_groups for p in group["params"]]:

@@ -14,8 +14,9 @@ from chainrule import ops
 from chainrule.core.context import local, no_grad
 from chainrule.core.errors import GradientError, ShapeError, StateDictError
 from chainrule.core.tensor import Tensor
+from chainrule.ops._inputs import cast
 from chainrule.optim._state import load_cells
-from chainrule.optim.group import new_cell
+from chainrule.optim.group import new_cell, wide
 from chainrule.optim.optimizer import Optimizer
 
 __all__ = ["GradientAccumulator"]
@@ -90,7 +91,8 @@ class GradientAccumulator:
             for group in self.optimizer.param_groups:
                 for p in group["params"]:
                     if p.grad is not None:
-                        p.grad = p.grad / ops.astype(self._count, p.grad.dtype)
+                        dtype = wide(p.grad.dtype)
+                        p.grad = cast(cast(p.grad, dtype) / cast(self._count, dtype), p.grad.dtype)
             self._count.assign_(self._count * 0)
 
     def step(self) -> None:

@@ -15,7 +15,8 @@ from chainrule import ops
 from chainrule.core.context import no_grad
 from chainrule.core.dtypes import float32, float64
 from chainrule.core.tensor import Tensor
-from chainrule.ops import asarray, astype, clip, minimum, square
+from chainrule.ops import asarray, clip, minimum, square
+from chainrule.ops._inputs import cast
 from chainrule.ops.guard import check_finite
 from chainrule.optim._options import check_number
 
@@ -70,14 +71,14 @@ def clip_grad_norm_(
         if isinstance(max_norm, Tensor) or max_norm != math.inf:
             factor = minimum(max_norm / (norm + 1e-6), 1.0)
             for p, g in pairs:
-                p.grad = g * astype(factor, g.dtype)
+                p.grad = cast(cast(g, norm.dtype) * cast(factor, norm.dtype), g.dtype)
     return norm
 
 
 def _norm(gradients: list[Tensor], p: float) -> Tensor:
     """Return the norm of all elements together, in float32, or float64 where a gradient is."""
     wide = float64 if any(g.dtype is float64 for g in gradients) else float32
-    gradients = [astype(g, wide) for g in gradients]
+    gradients = [cast(g, wide) for g in gradients]
     if p == math.inf:
         greatest = [ops.max(ops.abs(g)) if g.size else asarray(0.0, dtype=wide) for g in gradients]
         return ops.max(ops.stack(greatest))

@@ -14,10 +14,11 @@ from typing import Any
 
 from chainrule.core.context import no_grad
 from chainrule.core.tensor import Tensor
-from chainrule.ops import astype, minimum
+from chainrule.ops import minimum
+from chainrule.ops._inputs import cast
 from chainrule.optim._options import Number
 from chainrule.optim._state import load_cells
-from chainrule.optim.group import ParameterGroup, new_cell
+from chainrule.optim.group import ParameterGroup, new_cell, wide
 
 __all__ = ["ExponentialMovingAverage"]
 
@@ -27,8 +28,8 @@ class ExponentialMovingAverage:
 
         average <- average + (1 - decay) (weight - average)
 
-    Float buffers of a module (statistics of batch norm) are averaged too, others are copied. `update` may stand inside
-    a compiled step.
+    Float buffers of a module (statistics of batch norm) are averaged too, others are copied; averages of bfloat16
+    tensors are kept in float32. `update` may stand inside a compiled step.
 
     Args:
         source: a module, or parameters.
@@ -61,7 +62,9 @@ class ExponentialMovingAverage:
         )
         self._warmup = warmup
         self._updates = new_cell(0.0)
-        self._average = {name: Tensor(cell.numpy().copy()) for name, cell in self._cells.items()}
+        self._average = {
+            name: Tensor(cell.numpy().astype(wide(cell.dtype).numpy)) for name, cell in self._cells.items()
+        }
 
     @property
     def decay(self) -> Tensor:
@@ -87,7 +90,7 @@ class ExponentialMovingAverage:
             for name, cell in self._cells.items():
                 average = self._average[name]
                 if cell.dtype.is_float:
-                    average.assign_(average + (cell - average) * astype(1 - decay, cell.dtype))
+                    average.assign_(average + (cast(cell, average.dtype) - average) * cast(1 - decay, average.dtype))
                 else:
                     average.assign_(cell)
 
@@ -107,7 +110,7 @@ class ExponentialMovingAverage:
         """Replace the model's weights by the averaged ones for good."""
         with no_grad():
             for name, cell in self._cells.items():
-                cell.assign_(self._average[name])
+                cell.assign_(cast(self._average[name], cell.dtype))
 
     def state_dict(self) -> dict[str, Any]:
         """Return {"decay": float, "updates": tensor, "average": {name: tensor}}."""

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.context import Versioned, local, no_grad
-from chainrule.core.dtypes import float64
+from chainrule.core.dtypes import DType, bfloat16, float32, float64
 from chainrule.core.errors import ChainruleError, ShapeError, nearest
 from chainrule.core.tensor import Tensor
 from chainrule.ops import asarray, astype
 from chainrule.optim._options import Flag, Number, Option, Pair
 
-__all__ = ["ParameterGroup", "UnknownOptionError", "new_cell"]
+__all__ = ["ParameterGroup", "UnknownOptionError", "new_cell", "wide"]
 
 
 class UnknownOptionError(ChainruleError, KeyError):
@@ -30,6 +30,14 @@ class UnknownOptionError(ChainruleError, KeyError):
 def new_cell(value: float) -> Tensor:
     """Return a float64 cell without axes; inside a trace too it holds data, so that it becomes captured state."""
     return Tensor(np.asarray(value, dtype=np.float64))
+
+
+def wide(dtype: DType) -> DType:
+    """Return the dtype in which an update of a parameter is computed and its slots are kept.
+
+    bfloat16 keeps 8 bits: 0.999 would round to 1, and an average would stand still. So it is float32 there.
+    """
+    return float32 if dtype is bfloat16 else dtype
 
 
 class ParameterGroup(Versioned):
@@ -129,6 +137,11 @@ class ParameterGroup(Versioned):
         if name not in self._terms:
             self._terms.add(name)
             self._touch()
+
+    @property
+    def terms(self) -> list[str]:
+        """Names of the coefficients that take part in the update rule."""
+        return sorted(self._terms)
 
     def constant(self, name: str) -> float:
         """Return a number that is used only when slots are made, so it is needed now, even inside a trace."""

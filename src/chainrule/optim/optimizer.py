@@ -12,7 +12,8 @@ rule divides; over 1 - momentum where it sums), so that all optimizers seek the 
 
 The slots (momentum buffers, averages, step counts) are cells, made at construction, so a step is written once,
 imperatively, and compiles whole. Arithmetic on the settings is done in float64 and rounded once to the parameter's
-dtype, as PyTorch does it with Python's floats. Sources: Loshchilov and Hutter, ICLR 2019 (decoupled weight decay);
+dtype, as PyTorch does it with Python's floats. Updates of bfloat16 parameters are computed, and their slots kept, in
+float32. Sources: Loshchilov and Hutter, ICLR 2019 (decoupled weight decay);
 Parikh and Boyd, Proximal Algorithms, 2014 (soft threshold); Duchi, Hazan and Singer, JMLR 12 (2011), section 5 (scaled
 by the root).
 """
@@ -31,10 +32,11 @@ from chainrule.core.dtypes import DType
 from chainrule.core.errors import DTypeError, GradientError, TraceError, notice, user_location
 from chainrule.core.tensor import Tensor
 from chainrule.core.tracer import consume_grad
-from chainrule.ops import astype, clip, zeros_like
+from chainrule.ops import clip, zeros_like
+from chainrule.ops._inputs import cast
 from chainrule.optim._options import Flag, Number, Option
 from chainrule.optim._state import load_state, plain_state
-from chainrule.optim.group import ParameterGroup, new_cell
+from chainrule.optim.group import ParameterGroup, new_cell, wide
 
 __all__ = ["Numbers", "Optimizer", "Params"]
 
@@ -64,7 +66,7 @@ class Numbers:
 
     def round(self, value: Tensor) -> Tensor:
         """Return a float64 number in the parameter's dtype."""
-        return value if value.dtype is self.dtype else astype(value, self.dtype)
+        return cast(value, self.dtype)
 
 
 class Optimizer(Versioned):
@@ -260,22 +262,24 @@ class Optimizer(Versioned):
             g = consume_grad(p)
             if g is not None:
                 found = True
-                numbers = by_dtype.setdefault(p.dtype, Numbers(exact, p.dtype))
-                p.assign_(self._updated(p, g, numbers, group))
+                dtype = wide(p.dtype)
+                numbers = by_dtype.setdefault(dtype, Numbers(exact, dtype))
+                value = self._updated(p, cast(p, dtype), cast(g, dtype), numbers, group)
+                p.assign_(cast(value, p.dtype))
         return found
 
-    def _updated(self, p: Tensor, g: Tensor, numbers: Numbers, group: ParameterGroup) -> Tensor:
+    def _updated(self, p: Tensor, value: Tensor, g: Tensor, numbers: Numbers, group: ParameterGroup) -> Tensor:
+        """Return the new value of `p`, which has the value `value` and the gradient `g`."""
         slots = self._slots(p, group)
         if "step" in slots:
             slots["step"].assign_(slots["step"] + 1)
         if group["maximize"]:
             g = -g
-        value = p
         if group.uses("weight_decay"):
             if group["decoupled_weight_decay"]:
-                value = p * numbers["keep"]
+                value = value * numbers["keep"]
             else:
-                g = g + p * numbers["weight_decay"]
+                g = g + value * numbers["weight_decay"]
         value = self.update(value, g, slots, numbers, group)
         if group.uses("l1"):
             limit = self.step_size(slots, numbers, group) * numbers["l1"]
@@ -287,12 +291,12 @@ class Optimizer(Versioned):
         slots = self._state.setdefault(p, {})
         for name, value in self.slot_values(group).items():
             if name not in slots:
-                shaped = np.full(p.shape, value, dtype=p.dtype.numpy)
+                shaped = np.full(p.shape, value, dtype=wide(p.dtype).numpy)
                 slots[name] = new_cell(value) if name == "step" else Tensor(shaped)
-            elif name != "step" and slots[name].dtype is not p.dtype:
+            elif name != "step" and slots[name].dtype is not wide(p.dtype):
                 raise DTypeError(
-                    f"{type(self).__name__} was made when a parameter of shape {p.shape} was {slots[name].dtype.name}; "
-                    f"now it is {p.dtype.name}: convert the model first, then make the optimizer."
+                    f"{type(self).__name__} keeps {slots[name].dtype.name} slots for a parameter of shape {p.shape}, "
+                    f"which is {p.dtype.name} now: convert the model first, then make the optimizer."
                 )
         return slots
 
