@@ -6,6 +6,7 @@ differentiated again.
 
 from chainrule.autodiff.backward import backward, gradients
 from chainrule.autodiff.custom import custom_gradient
+from chainrule.autodiff.jvp import jvp
 from chainrule.autodiff.numerical import check_gradients, numerical_gradient
 from chainrule.autodiff.transforms import grad, value_and_grad, vjp
 from chainrule.core.tensor import Tensor
@@ -16,6 +17,7 @@ __all__ = [
     "custom_gradient",
     "grad",
     "gradients",
+    "jvp",
     "numerical_gradient",
     "value_and_grad",
     "vjp",

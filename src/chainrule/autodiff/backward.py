@@ -18,7 +18,7 @@ from chainrule.core.dtypes import dtype_of
 from chainrule.core.errors import GradientError, ShapeError, user_location
 from chainrule.core.primitive import PRIMITIVES
 from chainrule.core.tape import Edge, Leaf, Node, check_alive
-from chainrule.core.tensor import Tensor
+from chainrule.core.tensor import Tensor, unrecorded
 from chainrule.ops.creation import ones, zeros
 
 __all__ = ["backward", "gradients", "pull_to"]
@@ -52,7 +52,7 @@ def backward(
         for leaf, g in sorted(leaves.items(), key=lambda item: item[0].sequence):
             owner = leaf.tensor()
             if owner is not None:
-                _accumulate(owner, g if create_graph else g.detach())
+                _accumulate(owner, g if create_graph else unrecorded(g))
 
 
 def _accumulate(owner: Tensor, g: Tensor) -> None:
@@ -98,7 +98,7 @@ def gradients(
     retain = create_graph if retain_graph is None else retain_graph
     _walk(outputs, seeds, {}, targets, retain=retain, create=create_graph)
     found = [targets[tensor._node, tensor._index] for tensor in inputs]
-    return [g if g is None or create_graph else g.detach() for g in found]
+    return [g if g is None or create_graph else unrecorded(g) for g in found]
 
 
 def pull_to(outputs: Sequence[Tensor], ends: Sequence[Edge], upstream: Sequence[Tensor]) -> list[Tensor | None]:
@@ -261,7 +261,7 @@ def _store_retained(node: Node, arrived: list[Tensor | None], create: bool) -> N
         owner = reference()
         g = arrived[index]
         if owner is not None and g is not None:
-            _accumulate(owner, g if create else g.detach())
+            _accumulate(owner, g if create else unrecorded(g))
 
 
 def unbroadcast(g: Tensor, shape: tuple[int, ...], dtype: np.dtype) -> Tensor:

@@ -17,7 +17,7 @@ from chainrule.core.context import enable_grad, local
 from chainrule.core.errors import DTypeError, GradientError, IndexRangeError
 from chainrule.core.primitive import PRIMITIVES
 from chainrule.core.tape import Leaf, Node
-from chainrule.core.tensor import Tensor
+from chainrule.core.tensor import Tensor, unrecorded
 from chainrule.ops._inputs import as_tensor
 
 __all__ = ["grad", "value_and_grad", "vjp"]
@@ -94,9 +94,9 @@ def value_and_grad(
             raise GradientError(
                 f"grad needs a function that returns a scalar tensor; this one returned {given}: add .sum() or .mean()."
             )
-        found = _pull([value], aliases, None, outer)
+        found, connected = _pull([value], aliases, None, outer)
         found = found if several else found[0]
-        value = value if outer else value.detach()
+        value = value if connected else unrecorded(value)
         return ((value, extra), found) if has_aux else (value, found)
 
     return both
@@ -131,9 +131,9 @@ def vjp(function: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], 
         seeds, given_structure = tree.flatten(upstream)
         if given_structure != structure:
             raise GradientError("vjp: the upstream gradient must have the containers of the result.")
-        return tuple(_pull(outputs, aliases, seeds, local.grad))
+        return tuple(_pull(outputs, aliases, seeds, local.grad)[0])
 
-    return tree.unflatten(structure, [out.detach() for out in outputs]), pull
+    return tree.unflatten(structure, [unrecorded(out) for out in outputs]), pull
 
 
 def _alias_argument(args: list[Any], position: int) -> tuple[list[Tensor], Any]:
@@ -148,25 +148,29 @@ def _alias_argument(args: list[Any], position: int) -> tuple[list[Tensor], Any]:
             raise DTypeError(
                 f"only float arguments have gradients; argument {position} is {x.dtype.name}: use .astype(cr.float32)."
             )
-        aliases.append(bind(PRIMITIVES["identity"], x) if x._node is not None else x.detach().requires_grad_())
+        aliases.append(bind(PRIMITIVES["identity"], x) if x._node is not None else unrecorded(x).requires_grad_())
     args[position] = tree.unflatten(structure, aliases)
     return aliases, structure
 
 
-def _pull(outputs: list[Tensor], aliases: list[tuple[list[Tensor], Any]], seeds: Any, outer: bool) -> list[Any]:
-    """Return the gradients of the outputs by the aliases, in the arguments' containers; zeros where nothing depends."""
+def _pull(
+    outputs: list[Tensor], aliases: list[tuple[list[Tensor], Any]], seeds: Any, outer: bool
+) -> tuple[list[Any], bool]:
+    """Return the gradients of the outputs by the aliases, and whether they are recorded for an outer derivative.
+
+    The gradients have the arguments' containers; zeros stand where nothing depends.
+    """
     inputs = [alias for group, _ in aliases for alias in group]
     live = [i for i, out in enumerate(outputs) if isinstance(out, Tensor) and out._node is not None]
     chosen = [outputs[i] for i in live]
     upstream = None if seeds is None else [seeds[i] for i in live]
-    create = outer and _reaches_others(
-        [*(out._node for out in chosen), *(s._node for s in upstream or () if s._node)], inputs
-    )
+    starts = [*(out._node for out in chosen), *(s._node for s in upstream or () if s._node)]
+    create = outer and (local.transform is not None or _reaches_others(starts, inputs))
     found = (
         gradients(chosen, inputs, upstream, retain_graph=True, create_graph=create) if chosen else [None] * len(inputs)
     )
-    filled = iter([g if g is not None else alias.detach() * 0 for g, alias in zip(found, inputs, strict=True)])
-    return [tree.unflatten(structure, [next(filled) for _ in group]) for group, structure in aliases]
+    filled = iter([g if g is not None else unrecorded(alias) * 0 for g, alias in zip(found, inputs, strict=True)])
+    return [tree.unflatten(structure, [next(filled) for _ in group]) for group, structure in aliases], create
 
 
 def _reaches_others(starts: list[Node], inputs: list[Tensor]) -> bool:

@@ -6,11 +6,13 @@ records the operation on the tape when a gradient is wanted. Nothing else knows 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from numpy import ndarray
 
 from chainrule.core.context import local, module_path
+from chainrule.core.levels import Level
 from chainrule.core.primitive import Primitive
 from chainrule.core.tape import Node
 from chainrule.core.tensor import Tensor, leaked
@@ -38,6 +40,9 @@ def bind(primitive: Primitive, *inputs: Tensor, **attributes: Any) -> Any:
         >>> bind(PRIMITIVES["exp"], cr.zeros(2))
         tensor([1., 1.], shape=(2,), dtype=float32)
     """
+    transform = local.transform
+    if transform is not None:
+        return _lifted(transform, primitive, inputs, attributes)
     interpreter = local.interpreter
     if interpreter is None:
         values = []
@@ -51,6 +56,19 @@ def bind(primitive: Primitive, *inputs: Tensor, **attributes: Any) -> Any:
     else:
         values = [interpreter.read(tensor) for tensor in inputs]
         results = interpreter.emit(primitive, values, attributes)
+    return _finished(primitive, inputs, values, results, attributes)
+
+
+def _lifted(level: Level, primitive: Primitive, inputs: tuple, attributes: dict) -> Any:
+    """Apply a primitive inside a level: outside it where no input is the level's own."""
+    if not any(level.owns(tensor) for tensor in inputs):
+        return level.outside(bind, primitive, *inputs, **attributes)
+    results = level.apply(primitive, inputs, attributes)
+    return _finished(primitive, inputs, [tensor._value for tensor in inputs], results, attributes)
+
+
+def _finished(primitive: Primitive, inputs: tuple, values: list, results: Sequence[Any], attributes: dict) -> Any:
+    """Make tensors of the results, and record the operation if a gradient is wanted."""
     outputs = [Tensor(value) for value in results]
     if local.grad and primitive.rules:
         for tensor in inputs:

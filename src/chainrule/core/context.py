@@ -18,7 +18,8 @@ __all__ = ["Versioned", "enable_grad", "is_grad_enabled", "no_grad", "structure_
 
 class _Local(threading.local):
     grad = True  # record operations on the tape
-    interpreter: Any = None  # the innermost tracer, or None: run eagerly
+    interpreter: Any = None  # the tracer of the step being traced, or None: run eagerly
+    transform: Any = None  # the innermost level of jvp and vmap, or None
     checks: tuple = ()  # observers called after each operation: (primitive, inputs, outputs, attributes)
     pulled: Any = None  # while observed: the node whose gradient rule is running
 

@@ -43,9 +43,6 @@ def next_sequence() -> int:
     return next(_sequence)
 
 
-
-
-
 def connected(value: Any, node: Node | None, index: int) -> Tensor:
     """Return a tensor that holds `value`; `core.tensor`, which knows the class, puts its own function here."""
     raise RuntimeError("chainrule.core.tensor is not imported")

@@ -15,6 +15,7 @@ import numpy as np
 from chainrule.core import context, tape
 from chainrule.core.dtypes import DType, dtype_of
 from chainrule.core.errors import DTypeError, GradientError, ShapeError, TraceError, user_location
+from chainrule.core.levels import Lifted
 from chainrule.core.tape import Leaf, Node
 
 if TYPE_CHECKING:  # operators and methods that the upper floors attach; written by tools/make_attached_types.py
@@ -220,7 +221,8 @@ class Tensor(_Attached):
             >>> cr.ones(2).requires_grad_().detach().requires_grad
             False
         """
-        return Tensor(current_value(self))
+        value = current_value(self)
+        return Tensor(value.stopped() if isinstance(value, Lifted) else value)
 
     # ------------------------------------------------------------------------------------------------ the cell
     def assign_(self, value: Tensor) -> Tensor:
@@ -442,15 +444,26 @@ tape.connected = connected
 
 
 def current_value(tensor: Tensor) -> Any:
-    """Return the buffer or symbol; while tracing, a buffer from outside becomes a captured input."""
+    """Return the buffer, symbol or lifted value; while tracing, a buffer from outside becomes a captured input."""
+    if isinstance(tensor._value, Lifted):
+        return tensor._value
     if local.interpreter is not None:
         return local.interpreter.read(tensor)
     return concrete_value(tensor, "using it")
 
 
+def unrecorded(tensor: Tensor) -> Tensor:
+    """Return the value without its tape; unlike `detach`, tangents of forward mode stay."""
+    return Tensor(current_value(tensor))
+
+
 def concrete_value(tensor: Tensor, wish: str) -> np.ndarray:
     """Return the NumPy buffer; `wish` says in the error what asked for it."""
     value = tensor._value
+    if isinstance(value, Lifted):
+        if not value.level.alive:
+            raise leaked(value)
+        return value.concrete(wish)
     if local.interpreter is not None:
         raise TraceError(
             f"{wish} asks for the value of {value_type(value)} while cr.jit traces, and there is none yet. "
@@ -476,6 +489,13 @@ def value_type(value: Any) -> str:
 
 def leaked(symbol: Any) -> TraceError:
     """Return the error for a traced tensor that is used after its trace ended."""
+    if isinstance(symbol, Lifted):
+        name = symbol.level.transform
+        return TraceError(
+            f"a tensor {value_type(symbol)} made inside {name} is used after its {name} ended. "
+            "Return it from the function instead of storing it.",
+            location=user_location(),
+        )
     made = getattr(symbol, "source", None)
     return TraceError(
         f"a tensor {value_type(symbol)} made while cr.jit was tracing is used after the trace ended; "
@@ -488,6 +508,8 @@ def leaked(symbol: Any) -> TraceError:
 def describe(tensor: Tensor) -> str:
     """Return the text of a tensor: its values (large ones elided), shape and dtype."""
     value = tensor._value
+    if isinstance(value, Lifted):
+        return f"tensor(<{type(value).__name__.lower()}>, shape={tensor.shape}, dtype={tensor.dtype.name})"
     if type(value) is not np.ndarray:
         return f"tensor(<traced>, shape={tensor.shape}, dtype={tensor.dtype.name})"
     text = np.array2string(value, separator=", ", prefix="tensor(", threshold=200, edgeitems=3, max_line_width=100)
