@@ -9,6 +9,7 @@ from chainrule.autodiff.custom import custom_gradient
 from chainrule.autodiff.jvp import jvp
 from chainrule.autodiff.numerical import check_gradients, numerical_gradient
 from chainrule.autodiff.transforms import grad, value_and_grad, vjp
+from chainrule.autodiff.vmap import vmap
 from chainrule.core.tensor import Tensor
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "numerical_gradient",
     "value_and_grad",
     "vjp",
+    "vmap",
 ]
 
 Tensor.backward = backward  # type: ignore[attr-defined]
