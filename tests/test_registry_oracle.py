@@ -85,13 +85,15 @@ def _convolution(x, w, *, stride, padding, dilation, groups):
 
 
 def _convolution_input_gradient(dy, w, *, size, groups, **options):
-    x = dy.new_zeros((dy.shape[0], w.shape[1] * groups, *size), requires_grad=True)
-    return torch.autograd.grad(_convolution(x, w, groups=groups, **options), x, dy, create_graph=True)[0]
+    x = torch.zeros((dy.shape[0], w.shape[1] * groups, *size), dtype=torch.float64, requires_grad=True)
+    y = _convolution(x, w.double(), groups=groups, **options)
+    return torch.autograd.grad(y, x, dy.double(), create_graph=True)[0].to(dy.dtype)
 
 
 def _convolution_weight_gradient(x, dy, *, size, groups, **options):
-    w = dy.new_zeros((dy.shape[1], x.shape[1] // groups, *size), requires_grad=True)
-    return torch.autograd.grad(_convolution(x, w, groups=groups, **options), w, dy, create_graph=True)[0]
+    w = torch.zeros((dy.shape[1], x.shape[1] // groups, *size), dtype=torch.float64, requires_grad=True)
+    y = _convolution(x.double(), w, groups=groups, **options)
+    return torch.autograd.grad(y, w, dy.double(), create_graph=True)[0].to(dy.dtype)
 
 
 def _dtype(dtype):
@@ -168,6 +170,10 @@ def _repeated(x, indices, updates):
     return len(np.unique(indices % 3)) < indices.size
 
 
+def _without_channels(*arrays):
+    return any(array.shape[1] == 0 for array in arrays)
+
+
 # primitive -> (which inputs, why): another value or gradient than PyTorch's was chosen there.
 CHOSEN: dict[str, list[tuple[Any, str]]] = {
     "floor_divide": [(_divides_by_zero, "an integer divided by 0 is 0, as in NumPy; PyTorch raises ZeroDivisionError")],
@@ -178,10 +184,9 @@ CHOSEN: dict[str, list[tuple[Any, str]]] = {
         (lambda x, n: (x < 0).any(), "by the exponent of a negative base the gradient is 0; PyTorch gives NaN"),
         (lambda x, n: np.isnan(x).any() and (n == 0).all(), "x^0 is 1 for every x, with gradients 0"),
     ],
-    **dict.fromkeys(
-        ("convolution", "convolution_input_gradient", "convolution_weight_gradient"),
-        [(lambda *arrays: any(a.ndim > 1 and a.shape[1] == 0 for a in arrays), "PyTorch loses the output channels")],
-    ),
+    "convolution": [(_without_channels, "PyTorch loses the output channels of an image without channels")],
+    "convolution_input_gradient": [(_without_channels, "PyTorch loses the output channels")],
+    "convolution_weight_gradient": [(_without_channels, "PyTorch loses the output channels")],
     "astype": [(lambda x: x.dtype.kind == "f" and (x < 0).any(), "a float below the range of uint8 gives 0")],
     "scatter_set": [(_repeated, "only the update that stays gets a gradient; PyTorch leaves repeats undefined")],
 }
