@@ -47,14 +47,34 @@ def save(path: PathLike, obj: Module | Mapping[str, Any]) -> None:
         >>> list(cr.load(path))
         ['weight', 'bias']
     """
-    from safetensors.numpy import save as encode
-
     state = obj.state_dict() if isinstance(obj, Module) else obj
     if not isinstance(state, Mapping):
         raise TypeError(f"save takes a module or a mapping of names to tensors; got {type(obj).__name__}.")
+    atomic_write(path, encode(state))
+
+
+def encode(state: Mapping[str, Any]) -> bytes:
+    """Return a safetensors file with these tensors; equal tensors give equal bytes.
+
+    Args:
+        state: names -> tensors or NumPy arrays.
+
+    Returns:
+        The content of the file, to be read by `decode`.
+
+    Raises:
+        TypeError: a name is no string, or a value no tensor or array.
+
+    Example:
+        >>> import chainrule as cr
+        >>> decode(encode({"a": cr.ones(2)}), "weights")
+        {'a': tensor([1., 1.], shape=(2,), dtype=float32)}
+    """
+    from safetensors.numpy import save as write
+
     arrays = {name: _array(name, value) for name, value in state.items()}
     metadata = {"framework": "chainrule", "order": json.dumps(list(arrays)), _SUM: _digest(arrays)}
-    atomic_write(path, _in_order(encode(arrays, metadata=metadata)))
+    return _in_order(write(arrays, metadata=metadata))
 
 
 def _in_order(content: bytes) -> bytes:
@@ -106,13 +126,34 @@ def load(path: PathLike) -> dict[str, Tensor]:
         >>> cr.load(path)
         {'a': tensor([1., 1.], shape=(2,), dtype=float32)}
     """
-    from safetensors import SafetensorError, deserialize
-
     path = pathlib.Path(path)
     try:
         data = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"{path} can't be read: {error.strerror}.") from None
+    return decode(data, str(path))
+
+
+def decode(data: bytes, path: str) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file.
+
+    Args:
+        data: the content of the file.
+        path: its name, for messages.
+
+    Returns:
+        Name -> tensor, in the order in which they were saved.
+
+    Raises:
+        CheckpointError: truncated or damaged content, or a dtype that no tensor has.
+
+    Example:
+        >>> decode(b"no such file", "weights")
+        Traceback (most recent call last):
+        chainrule.core.errors.CheckpointError: weights is no safetensors file, or is truncated or damaged: ...
+    """
+    from safetensors import SafetensorError, deserialize
+
     try:
         entries = deserialize(data)
         metadata = _metadata(data)
@@ -124,7 +165,7 @@ def load(path: PathLike) -> dict[str, Tensor]:
     return {name: Tensor(array) for name, array in arrays.items()}
 
 
-def _checked(path: pathlib.Path, arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> dict[str, np.ndarray]:
+def _checked(path: str, arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> dict[str, np.ndarray]:
     """Return the arrays in the order in which they were saved, if everything is as it was saved."""
     with contextlib.suppress(ValueError, KeyError, TypeError):
         ordered = {name: arrays[name] for name in json.loads(metadata["order"])}
@@ -139,7 +180,7 @@ def _metadata(data: bytes) -> dict[str, str]:
     return json.loads(data[8 : 8 + length]).get("__metadata__") or {}
 
 
-def _decode(path: pathlib.Path, name: str, entry: dict[str, Any]) -> np.ndarray:
+def _decode(path: str, name: str, entry: dict[str, Any]) -> np.ndarray:
     dtype = _FORMAT_NAMES.get(entry["dtype"])
     if dtype is None:
         raise CheckpointError(f"{path}: {name} has the dtype {entry['dtype']}, which no tensor has.")

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.dtypes import bfloat16
 from chainrule.core.errors import CheckpointError
 from chainrule.core.tensor import Tensor
-from chainrule.ops import asarray
+from chainrule.nn.files import decode, encode
 
 __all__ = ["pack", "unpack"]
 
@@ -41,11 +40,9 @@ def pack(state: dict[str, Any]) -> dict[str, bytes]:
         >>> unpack(files)["step"]
         3
     """
-    from safetensors.numpy import save
-
     arrays: dict[str, np.ndarray] = {}
     tree = _to_json(state, "", arrays)
-    tensors = save(arrays)
+    tensors = encode(arrays)
     payload = json.dumps(tree, sort_keys=True)
     head = {
         "format": FORMAT,
@@ -100,9 +97,6 @@ def unpack(files: dict[str, bytes]) -> dict[str, Any]:
     Raises:
         CheckpointError: a file is truncated or damaged, or of a newer format.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     try:
         whole = json.loads(files["state.json"])
         tree, tensors = whole["state"], files["state.safetensors"]
@@ -116,22 +110,18 @@ def unpack(files: dict[str, bytes]) -> dict[str, Any]:
         raise CheckpointError("the checkpoint is damaged: its content does not match its checksums.")
     if whole["format"] != FORMAT:
         raise CheckpointError(f"the checkpoint has format {whole['format']}; this version of chainrule reads {FORMAT}.")
-    try:
-        return _from_json(tree, load(tensors))
-    except (SafetensorError, KeyError) as error:
-        raise CheckpointError(f"the checkpoint's state.safetensors is damaged: {error}") from None
+    return _from_json(tree, decode(tensors, "the checkpoint's state.safetensors"))
 
 
-def _from_json(item: Any, arrays: dict[str, np.ndarray]) -> Any:
+def _from_json(item: Any, tensors: dict[str, Tensor]) -> Any:
     if isinstance(item, dict):
         if _TENSOR in item:
-            array = arrays[item[_TENSOR]]
-            return asarray(array.astype(bfloat16.numpy) if array.dtype == bfloat16.numpy else array)
+            return tensors[item[_TENSOR]]
         if _FLOAT in item:
             return float(item[_FLOAT])
-        return {_plain(key): _from_json(value, arrays) for key, value in item.items()}
+        return {_plain(key): _from_json(value, tensors) for key, value in item.items()}
     if isinstance(item, list):
-        return [_from_json(value, arrays) for value in item]
+        return [_from_json(value, tensors) for value in item]
     return item
 
 
