@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,8 +30,16 @@ MAIN = "import sys; from chainrule.cli import main; sys.exit(main())"
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
-def chainrule_run(seed: int) -> tuple[float, float]:
-    """Train the recipe and return (percent of the test digits right, seconds of the whole command)."""
+class Outcome(NamedTuple):
+    """One trained network: percent of the test digits right, seconds of the 12 epochs, seconds of the whole command."""
+
+    percent: float
+    seconds: float
+    command: float | None = None
+
+
+def chainrule_run(seed: int) -> Outcome:
+    """Train the recipe in a process of its own, and evaluate what it saved."""
     environment = {**os.environ, **ONE_THREAD}
     with tempfile.TemporaryDirectory() as folder:
         run = str(pathlib.Path(folder) / "run")
@@ -40,13 +49,14 @@ def chainrule_run(seed: int) -> tuple[float, float]:
             [*command, "train", "mnist-mlp", "--seed", str(seed), "--out", run, "--quiet"],
             env=environment, check=True, stdout=subprocess.DEVNULL,
         )  # fmt: skip
-        seconds = time.perf_counter() - start
+        whole = time.perf_counter() - start
+        info = json.loads((pathlib.Path(run) / "run.json").read_text())
         found = subprocess.run(
             [*command, "evaluate", run, "--json"], env=environment, check=True, capture_output=True, text=True
         )
     measured = json.loads(found.stdout)
     assert (measured["split"], measured["samples"]) == ("test", 10_000)
-    return 100 * measured["accuracy"], seconds
+    return Outcome(100 * measured["accuracy"], info["result"]["train_seconds"], whole)
 
 
 def torch_data() -> tuple:
@@ -65,8 +75,8 @@ def torch_data() -> tuple:
     return *tensors(training), *tensors(test)
 
 
-def torch_run(seed: int, x: object, y: object, test_x: object, test_y: object) -> tuple[float, float]:
-    """Train in PyTorch and return (percent of the test digits right, seconds of the 12 epochs)."""
+def torch_run(seed: int, x: object, y: object, test_x: object, test_y: object) -> Outcome:
+    """Train in PyTorch, with the data in memory and nothing measured on the way."""
     import torch
     from torch import nn
 
@@ -85,7 +95,7 @@ def torch_run(seed: int, x: object, y: object, test_x: object, test_y: object) -
     seconds = time.perf_counter() - start
     with torch.no_grad():
         right = (model(test_x).argmax(1) == test_y).float().mean()
-    return 100 * float(right), seconds
+    return Outcome(100 * float(right), seconds)
 
 
 def main() -> int:
@@ -95,23 +105,26 @@ def main() -> int:
     seeds = range(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
     torch.set_num_threads(1)
     tensors = torch_data()
-    found: dict[str, list[tuple[float, float]]] = {"chainrule": [], "PyTorch": []}
+    found: dict[str, list[Outcome]] = {"chainrule": [], "PyTorch": []}
     for seed in seeds:
         found["chainrule"].append(chainrule_run(seed))
         found["PyTorch"].append(torch_run(seed, *tensors))
-        print(f"seed {seed}: " + ", ".join(f"{name} {runs[-1][0]:.2f} %" for name, runs in found.items()), flush=True)
+        line = ", ".join(f"{name} {runs[-1].percent:.2f} %" for name, runs in found.items())
+        print(f"seed {seed}: {line}", flush=True)
     print(f"\nPython {platform.python_version()}, NumPy {np.__version__}, PyTorch {torch.__version__}, one thread\n")
-    print("| 784-64-32-10, 12 epochs | accuracy on the 10,000 test digits | seeds | seconds |")
+    print("| 784-64-32-10 | accuracy on the 10,000 test digits | time for the 12 epochs | the whole command |")
     print("| --- | --- | --- | --- |")
     means = {}
     for name, runs in found.items():
-        right = [percent for percent, _ in runs]
+        right = [run.percent for run in runs]
         means[name] = statistics.mean(right)
-        spread = f"{means[name]:.2f} % (from {min(right):.2f} to {max(right):.2f})"
-        print(f"| {name} | {spread} | {len(runs)} | {statistics.median(s for _, s in runs):.1f} |")
+        spread = f"{means[name]:.2f} % ({min(right):.2f} to {max(right):.2f}, {len(runs)} seeds)"
+        seconds = f"{statistics.median(run.seconds for run in runs):.1f} s"
+        whole = f"{statistics.median(run.command for run in runs):.1f} s" if runs[0].command else ""
+        print(f"| {name} | {spread} | {seconds} | {whole} |")
     difference = abs(means["chainrule"] - means["PyTorch"])
     print(f"\nthe means differ by {difference:.2f} points; {LIMIT} are allowed")
-    print("seconds: the whole command with data, checkpoints and report; PyTorch's 12 epochs alone")
+    print("chainrule's epochs include metrics, checkpoints and the test set after each; PyTorch's are the steps alone")
     return int(difference > LIMIT)
 
 
