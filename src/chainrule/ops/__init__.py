@@ -8,12 +8,15 @@ indexing, matrix products, random numbers. `operators` gives them to `Tensor` as
 import sys
 
 from chainrule.core.random import Generator, default_generator, manual_seed
-from chainrule.ops import identity, operators, random  # noqa: F401 - a primitive and operators, no public function
+from chainrule.ops import identity, linalg, operators, random  # noqa: F401 - primitives, operators and namespaces
+from chainrule.ops.adaptive_pool import *  # noqa: F403
 from chainrule.ops.arithmetic import *  # noqa: F403
 from chainrule.ops.astype import *  # noqa: F403
+from chainrule.ops.avg_pool import *  # noqa: F403
 from chainrule.ops.compare import *  # noqa: F403
 from chainrule.ops.composite import *  # noqa: F403
 from chainrule.ops.conv import *  # noqa: F403
+from chainrule.ops.conv_transpose import *  # noqa: F403
 from chainrule.ops.convert import *  # noqa: F403
 from chainrule.ops.creation import *  # noqa: F403
 from chainrule.ops.einsum import *  # noqa: F403
@@ -25,6 +28,7 @@ from chainrule.ops.index import *  # noqa: F403
 from chainrule.ops.join import *  # noqa: F403
 from chainrule.ops.logical import *  # noqa: F403
 from chainrule.ops.matmul import *  # noqa: F403
+from chainrule.ops.pool import *  # noqa: F403
 from chainrule.ops.powers import *  # noqa: F403
 from chainrule.ops.product import *  # noqa: F403
 from chainrule.ops.quantile import *  # noqa: F403
@@ -39,6 +43,8 @@ from chainrule.ops.special import *  # noqa: F403
 from chainrule.ops.statistics import *  # noqa: F403
 from chainrule.ops.triangle import *  # noqa: F403
 from chainrule.ops.trigonometric import *  # noqa: F403
+from chainrule.ops.unpool import *  # noqa: F403
+from chainrule.ops.window import *  # noqa: F403
 
 FILES = (
     *("convert", "creation"),
@@ -47,7 +53,7 @@ FILES = (
     *("reduce", "product", "scan", "statistics"),
     *("shape", "join", "slices", "index", "gather", "sort", "triangle"),
     *("matmul", "einsum", "quantile"),
-    *("conv",),
+    *("conv", "conv_transpose", "pool", "unpool", "avg_pool", "adaptive_pool", "window"),
     *("guard",),
 )
 

@@ -22,23 +22,16 @@ from chainrule.ops._inputs import as_tensor
 from chainrule.ops.shape import reshape
 
 __all__ = [
-    "Pads",
-    "Sizes",
-    "batched",
-    "blocks",
-    "counts",
-    "fail",
-    "padded",
-    "per_axis",
-    "positions",
-    "symmetric",
-    "view",
-    "without_batch",
+    *("SPATIAL", "Pads", "Sizes"),
+    *("batched", "biased", "fail", "half_at_most", "per_axis", "pooled", "same_dtypes", "symmetric"),
+    *("weight_tensor", "without_batch"),
+    *("blocks", "counts", "fitting", "padded", "positions", "view", "window_bytes"),
 ]
 
 Sizes = tuple[int, ...]
 Pads = tuple[tuple[int, int], ...]  # (low, high) per axis
 
+SPATIAL = {1: "channels, length", 2: "channels, height, width", 3: "channels, depth, height, width"}
 BLOCK = 1 << 24  # bytes of copied windows at a time: they stay in the last-level cache, and memory stays small
 
 
@@ -128,6 +121,29 @@ def batched(name: str, x: Any, n: int, axes: str) -> tuple[Tensor, bool]:
     return (x, False) if x.ndim == n + 2 else (reshape(x, (1, *x.shape)), True)
 
 
+def weight_tensor(name: str, n: int, weight: Tensor, order: str) -> Tensor:
+    weight = as_tensor(weight)
+    if weight.ndim != n + 2:
+        kernel = SPATIAL[n].removeprefix("channels, ")
+        raise fail(ShapeError, f"{name} needs a weight [{order}, {kernel}]; got the shape {weight.shape}.")
+    return weight
+
+
+def biased(name: str, y: Tensor, bias: Tensor | None) -> Tensor:
+    """Return y plus one number per channel."""
+    if bias is None:
+        return y
+    bias = as_tensor(bias)
+    if bias.shape != (y.shape[1],):
+        raise fail(ShapeError, f"{name}: the bias is {bias.shape}; it must be ({y.shape[1]},), one per output channel.")
+    if bias.dtype is not y.dtype:
+        raise fail(
+            DTypeError,
+            f"{name}: the dtypes {y.dtype.name} and {bias.dtype.name} differ; convert one with .astype.",
+        )
+    return y + reshape(bias, (1, -1) + (1,) * (y.ndim - 2))
+
+
 def without_batch(y: Tensor, added: bool) -> Tensor:
     """Return y without the batch axis that `batched` added."""
     return reshape(y, y.shape[1:]) if added else y
@@ -175,3 +191,35 @@ def fitting(name: str, shape: Sizes, size: Sizes, stride: Sizes, padding: Pads, 
 def window_bytes(channels: int, size: Sizes, count: Sizes, itemsize: int) -> int:
     """Return the bytes of all windows of one element of the batch."""
     return channels * math.prod(size) * math.prod(count) * itemsize
+
+
+def half_at_most(name: str, padding: Sizes, size: Sizes, dilation: Sizes) -> None:
+    """Refuse a border of pooling that is wider than half the window, so that each window holds an element.
+
+    Raises:
+        ValueError: names both.
+    """
+    reach = tuple(d * (k - 1) + 1 for k, d in zip(size, dilation))
+    if any(p > r // 2 for p, r in zip(padding, reach)):
+        raise ValueError(f"{name}.padding must be at most half the window {reach}; got {padding}.")
+
+
+def pooled(
+    name: str, shape: Sizes, size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, ceil_mode: bool
+) -> tuple[Sizes, Pads]:
+    """Return how many windows pooling takes per axis, and the border (low, high) that they need.
+
+    With `ceil_mode` a last window may reach beyond the border, if it starts inside the input or the border before it.
+
+    Raises:
+        ShapeError: a window does not fit.
+    """
+    found = fitting(name, shape, size, stride, symmetric(padding), dilation)
+    borders, total = [], []
+    for n, c, k, s, p, d in zip(shape[len(shape) - len(size) :], found, size, stride, padding, dilation):
+        reach = d * (k - 1) + 1
+        if ceil_mode and (n + 2 * p - reach) % s and c * s < n + p:
+            c += 1
+        total.append(c)
+        borders.append((p, max(0, (c - 1) * s + reach - n - p)))
+    return tuple(total), tuple(borders)
