@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from chainrule.core.context import local, no_grad
@@ -64,6 +64,7 @@ class _Block(FunctionNode):
     """
 
     __slots__ = ("results",)
+    results: Sequence[Tensor | None]
 
     def pull(self, gradients: Any) -> list[Tensor | None]:
         for index, tensor in enumerate(self.results):

@@ -40,7 +40,8 @@ def accesses(code: types.CodeType) -> Accesses:
         ([('scale',)], [('self', 'config', 'rate'), ('x',), ('x', 'sum')], ['size'])
     """
     found: dict[str, set] = {"globals": set(), "locals": set(), "loose": set()}
-    kind, chain = "", ()
+    kind = ""
+    chain: tuple[str, ...] = ()
     for instruction in dis.get_instructions(code):
         name = instruction.opname
         if name in ("LOAD_ATTR", "LOAD_METHOD"):

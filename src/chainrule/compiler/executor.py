@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from chainrule.core.bind import bind
+from chainrule.core.errors import ChainruleError
 from chainrule.core.graph import Graph, Variable
 from chainrule.core.tensor import Tensor
 from chainrule.ops._inputs import constant
@@ -44,7 +45,7 @@ class ReferenceExecutor:
             for index in (*inputs, *outputs):
                 last_use[index] = number
             kernel = equation.primitive.kernel([v.dtype for v in equation.inputs])
-            plan.append((functools.partial(kernel, **equation.attributes), inputs, outputs))
+            plan.append((equation, functools.partial(kernel, **equation.attributes), inputs, outputs))
         self.outputs = [slot(v) for v in graph.outputs]
         kept = {*self.outputs, *(index for index, _ in self.constants)}
         dying: dict[int, list[int]] = {}
@@ -69,12 +70,17 @@ class ReferenceExecutor:
         values: list = [*inputs, *[None] * (self.size - len(inputs))]
         for index, array in self.constants:
             values[index] = array
-        with np.errstate(all="ignore"):
-            for kernel, sources, targets, dead in self.plan:
-                for target, array in zip(targets, kernel(*[values[i] for i in sources])):
-                    values[target] = array
-                for index in dead:
-                    values[index] = None
+        try:
+            with np.errstate(all="ignore"):
+                for equation, kernel, sources, targets, dead in self.plan:
+                    for target, array in zip(targets, kernel(*[values[i] for i in sources])):
+                        values[target] = array
+                    for index in dead:
+                        values[index] = None
+        except ChainruleError as error:
+            error.location = error.location or equation.source or None
+            error.module_path = error.module_path or equation.module or None
+            raise
         return [values[i] for i in self.outputs]
 
 

@@ -16,6 +16,7 @@ import os
 import sys
 import types
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,7 @@ class Guards:
             self.identities: list[tuple[str, Read, Any]] = []
             self.versioned: list[tuple[str, Versioned, tuple[int, ...]]] = []
             self._seen: set = set()
-            known = {name: (name, lambda item=item: item, item) for name, item in arguments}
+            known: dict[str, Known] = {name: (name, _constant(item), item) for name, item in arguments}
             self._function(function, getattr(function, "__name__", "step"), known, root=True)
             for name, read, item in known.values():
                 self._value(name, read, item, Chains(), 0)
@@ -133,14 +134,14 @@ class Guards:
         self._loose |= found.loose
         variables = dict(known)
         for variable, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-            variables[variable] = (variable, lambda cell=cell: _contents(cell), _contents(cell))
+            variables[variable] = (variable, partial(_contents, cell), _contents(cell))
         for variable in _default_names(function):
-            read = lambda variable=variable: _default(function, variable)  # noqa: E731
-            variables.setdefault(variable, (variable, read, read()))
+            default = partial(_default, function, variable)
+            variables.setdefault(variable, (variable, default, default()))
         self._chains(found.locals, variables)
         space = {} if library else function.__globals__
         names = {chain[0] for chain in found.globals} & space.keys()
-        self._chains(found.globals, {n: (n, lambda n=n: space.get(n, _MISSING), space[n]) for n in names})
+        self._chains(found.globals, {n: (n, partial(space.get, n, _MISSING), space[n]) for n in names})
 
     def _method(
         self, function: Any, name: str, owner: str, read: Read, receiver: Any, known: dict, root: bool = False
@@ -198,11 +199,11 @@ class Guards:
         if isinstance(value, list | tuple):
             self.reads.append((f"len({name})", lambda: _length(read()), len(value)))
             for i, item in enumerate(value[:_ITEMS]):
-                self._value(f"{name}[{i}]", lambda i=i: _item(read(), i), item, Chains(), depth + 1)
+                self._value(f"{name}[{i}]", partial(_item, read, i), item, Chains(), depth + 1)
         elif isinstance(value, dict):
             self.reads.append((f"len({name})", lambda: _length(read()), len(value)))
             for key, item in list(value.items())[:_ITEMS]:
-                self._value(f"{name}[{key!r}]", lambda key=key: _item(read(), key), item, Chains(), depth + 1)
+                self._value(f"{name}[{key!r}]", partial(_item, read, key), item, Chains(), depth + 1)
         elif isinstance(value, types.ModuleType):
             if not _installed(getattr(value, "__file__", None) or PACKAGE):
                 self._attributes(name, read, value, chains, {chain[0] for chain in chains}, depth)
@@ -223,7 +224,7 @@ class Guards:
                 self._method(found, f"{name}.{attribute}", name, read, value, {})
             elif found is not _MISSING:
                 rest = Chains(chain[1:] for chain in chains if chain[0] == attribute and len(chain) > 1)
-                get = lambda attribute=attribute: getattr(read(), attribute, _MISSING)  # noqa: E731
+                get = partial(_attribute, read, attribute)
                 self._value(f"{name}.{attribute}", get, get(), rest, depth + 1)
             elif any(chain[0] == attribute for chain in chains):
                 self._loose.update(part for chain in chains if chain[0] == attribute for part in chain)
@@ -257,9 +258,17 @@ def _contents(cell: types.CellType) -> Any:
         return _MISSING
 
 
-def _item(container: Any, key: Any) -> Any:
+def _constant(value: Any) -> Read:
+    return lambda: value
+
+
+def _attribute(read: Read, name: str) -> Any:
+    return getattr(read(), name, _MISSING)
+
+
+def _item(read: Read, key: Any) -> Any:
     try:
-        return container[key]
+        return read()[key]
     except (KeyError, IndexError, TypeError):
         return _MISSING
 

@@ -38,6 +38,7 @@ class Pullback:
         self, tracer: Tracer, inputs: Sequence[Variable], ends: Sequence[Edge | None], outputs: Sequence[Tensor]
     ):
         self.tracer, self.inputs, self.ends, self.outputs = tracer, list(inputs), list(ends), list(outputs)
+        self.seeds: list[Tensor] = []  # of the walk that was traced to make the outputs; their leaves are ends
         self._made: _Gradients | None = None
 
     def connect(self, values: Sequence[Any], edges: Sequence[Edge | None], outputs: Sequence[Tensor]) -> None:
@@ -97,7 +98,7 @@ class Pullback:
         ends += [(cell._node, cell._index) if cell._node is not None else None for cell in cells]
         graph = check(without_dead_code(tracer.graph(inputs, results)))
         following = Pullback(tracer, inputs, ends, [g for g in found if g is not None])
-        following.seeds = seeds  # their leaves are ends: they must live as long
+        following.seeds = seeds
         return _Gradients(graph, found, cells, following)
 
 

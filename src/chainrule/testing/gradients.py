@@ -252,6 +252,6 @@ def _agree(left: list[np.ndarray], right: list[np.ndarray], rtol: float, what: s
         sums = [float(sum(part.sum() for part in parts)) for parts in (left, right)]
         scale = sum(float(np.abs(part).sum()) for part in (*left, *right))
     if np.isfinite(scale):
-        assert_close(*sums, rtol=1e-10, atol=rtol * scale, what=what)
+        assert_close(sums[0], sums[1], rtol=1e-10, atol=rtol * scale, what=what)
     elif np.isfinite(sums).any():
         raise AssertionError(f"{what}: one of the two is finite and the other is not: {sums[0]} and {sums[1]}.")

@@ -71,6 +71,12 @@ class Tally:
         invalid: number of invalid inputs.
         run: kind -> number of checks run.
         failures: (check, message) of each check that failed.
+
+    Example:
+        >>> from chainrule.core.primitive import PRIMITIVES
+        >>> from chainrule.testing import run_checks
+        >>> run_checks([PRIMITIVES["exp"]]).samples
+        5
     """
 
     primitives: int = 0
@@ -93,17 +99,16 @@ def primitive_checks(primitive: Primitive) -> Iterator[Check]:
     Example:
         >>> from chainrule.core.primitive import PRIMITIVES
         >>> sorted({check.kind for check in primitive_checks(PRIMITIVES["equal"])})
-        ['declaration', 'invalid', 'layout', 'precision', 'traced', 'types']
+        ['declaration', 'invalid', 'layout', 'traced', 'types']
     """
     yield Check(primitive, "declaration", "samples", partial(values.check_samples_exist, primitive, block(primitive)))
     for number, item in enumerate(primitive.samples):
         yield from _sample_checks(primitive, item, number)
-    for number, item in enumerate(primitive.edges):
-        yield Check(
-            primitive, "edge", f"edge {number} at {item.inputs}", partial(gradients.check_edge, primitive, item)
-        )
-    for number, item in enumerate(primitive.invalid):
-        yield Check(primitive, "invalid", f"invalid {number}", partial(values.check_invalid, primitive, item))
+    for number, edge in enumerate(primitive.edges):
+        place = f"edge {number} at {edge.inputs}"
+        yield Check(primitive, "edge", place, partial(gradients.check_edge, primitive, edge))
+    for number, invalid in enumerate(primitive.invalid):
+        yield Check(primitive, "invalid", f"invalid {number}", partial(values.check_invalid, primitive, invalid))
 
 
 def _sample_checks(primitive: Primitive, item: Sample, number: int) -> Iterator[Check]:
