@@ -72,14 +72,15 @@ class ReferenceExecutor:
             values[index] = array
         try:
             with np.errstate(all="ignore"):
-                for equation, kernel, sources, targets, dead in self.plan:
+                for step in self.plan:
+                    _, kernel, sources, targets, dead = step
                     for target, array in zip(targets, kernel(*[values[i] for i in sources])):
                         values[target] = array
                     for index in dead:
                         values[index] = None
         except ChainruleError as error:
-            error.location = error.location or equation.source or None
-            error.module_path = error.module_path or equation.module or None
+            error.location = error.location or step[0].source or None
+            error.module_path = error.module_path or step[0].module or None
             raise
         return [values[i] for i in self.outputs]
 

@@ -178,8 +178,7 @@ class Primitive:
         try:
             result = self.shape(*types, **attributes)
         except ChainruleError as error:
-            error.location = error.location or user_location()
-            error.module_path = error.module_path or module_path()
+            _place(error)
             raise
         return tuple(result) if self.multiple else (result,)
 
@@ -194,8 +193,12 @@ class Primitive:
 
     def run(self, values: Sequence[np.ndarray], attributes: dict[str, Any]) -> list[np.ndarray]:
         """Run the reference; bfloat16 inputs are computed in float32 and rounded once."""
-        with np.errstate(all="ignore"):
-            return self.kernel([v.dtype for v in values])(*values, **attributes)
+        try:
+            with np.errstate(all="ignore"):
+                return self.kernel([v.dtype for v in values])(*values, **attributes)
+        except ChainruleError as error:
+            _place(error)
+            raise
 
     def kernel(self, dtypes: Sequence[np.dtype]) -> Callable[..., list[np.ndarray]]:
         """Return the function that computes the outputs for inputs of these NumPy dtypes, each as an array.
@@ -218,6 +221,12 @@ class Primitive:
         wide = [v.astype(np.float32) if v.dtype == low else v for v in values]
         outputs = (self._several if self.multiple else self._single)(*wide, **attributes)
         return [out.astype(low) if out.dtype == np.float32 else out for out in outputs]
+
+
+def _place(error: ChainruleError) -> None:
+    """Give the error the user's line and the module being called."""
+    error.location = error.location or user_location()
+    error.module_path = error.module_path or module_path()
 
 
 def _rules(functions: Any, skip: int) -> tuple[Rule | None, ...]:
