@@ -36,7 +36,7 @@ from chainrule.ops import *  # noqa: F403
 
 __version__ = "0.1.0"
 
-_LAZY = ("data", "debug", "explain", "metrics", "models", "nn", "optim", "recipes", "testing", "train")
+_LAZY = ("data", "debug", "explain", "linalg", "metrics", "models", "nn", "optim", "recipes", "testing", "train")
 _LAZY_NAMES = {"load": "chainrule.nn.files", "save": "chainrule.nn.files", "find_nan": "chainrule.debug", "debug_nans": "chainrule.debug"}
 
 __all__ = [
