@@ -97,7 +97,7 @@ class Guards:
         """Return what changed since the trace, in words, or None."""
         for name, read, value in self.reads:
             now = read()
-            if not same(now, value):
+            if now is not value and not same(now, value):
                 return f"{name} was {value!r}, now {now!r}" if now is not _MISSING else f"{name} is gone"
         for name, read, value in self.identities:
             if read() is not value:
