@@ -59,6 +59,9 @@ def jit(function: Callable[..., Any] | None = None, *, keep_grads: bool = False)
     return JitFunction(function, keep_grads)
 
 
+MOST_VARIANTS = 32  # traced graphs kept per function; the oldest goes first
+
+
 class JitFunction:
     """A step with its traced variants; made by `cr.jit`, called like the step.
 
@@ -115,8 +118,8 @@ class JitFunction:
     def _trace(self, key: tuple, leaves: list[Any], structure: Any) -> Variant:
         reason = self._reason(key)
         variant = trace(self.function, self.__name__, key, leaves, structure, self.keep_grads)
-        self.variants = [v for v in self.variants if v.key != key or v.guards.changed() is None]
-        self.variants.append(variant)
+        variant.objects = [leaf for leaf in leaves if not is_argument(leaf)]
+        self.variants = [*self.variants[1 - MOST_VARIANTS :], variant]  # one that fits again later is found again
         if reason:
             self.retraces.append(reason)
         if shows("graph"):

@@ -64,6 +64,7 @@ class Variant:
         clears: owners whose gradient is removed (None) or was used up (CONSUMED).
         live: graph outputs that are differentiable from outside.
         pullback: how their gradients flow.
+        objects: arguments that are no tensors; kept, so that no other object gets the identity that selects the variant.
         assigned: ids of captured tensors, and indices of arguments, that the step assigns.
     """
 
@@ -79,6 +80,7 @@ class Variant:
         self.clears: list[tuple[Any, Any]] = []
         self.live: list[int] = []
         self.pullback: Pullback | None = None
+        self.objects: list[Any] = []
 
     def misfit(self) -> str | None:
         """Return which captured tensor or gradient is of another kind than at the trace, or None."""
