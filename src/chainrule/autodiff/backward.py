@@ -45,17 +45,18 @@ def backward(
         >>> x.grad
         tensor(6., shape=(), dtype=float32)
     """
-    seed = _seed(tensor, gradient)
+    seed = seed_gradient(tensor, gradient)
     leaves: dict[Leaf, Tensor] = {}
     _walk([tensor], [seed], leaves, targets=None, retain=retain_graph or create_graph, create=create_graph)
     with _recording(create_graph):
         for leaf, g in sorted(leaves.items(), key=lambda item: item[0].sequence):
             owner = leaf.tensor()
             if owner is not None:
-                _accumulate(owner, g if create_graph else unrecorded(g))
+                accumulate(owner, g if create_graph else unrecorded(g))
 
 
-def _accumulate(owner: Tensor, g: Tensor) -> None:
+def accumulate(owner: Tensor, g: Tensor) -> None:
+    """Add a gradient to `.grad` of its tensor."""
     before = owner.grad
     owner.grad = g if before is None else before + g
 
@@ -93,7 +94,7 @@ def gradients(
             raise GradientError(
                 f"gradients: input {position} does not require a gradient; call requires_grad_() on it first."
             )
-    seeds = [_seed(out, upstream[i] if upstream is not None else None) for i, out in enumerate(outputs)]
+    seeds = [seed_gradient(out, upstream[i] if upstream is not None else None) for i, out in enumerate(outputs)]
     targets = {(tensor._node, tensor._index): None for tensor in inputs}
     retain = create_graph if retain_graph is None else retain_graph
     _walk(outputs, seeds, {}, targets, retain=retain, create=create_graph)
@@ -126,7 +127,7 @@ def pull_to(outputs: Sequence[Tensor], ends: Sequence[Edge], upstream: Sequence[
     return [targets[end] for end in ends]
 
 
-def _seed(tensor: Tensor, gradient: Tensor | None) -> Tensor:
+def seed_gradient(tensor: Tensor, gradient: Tensor | None) -> Tensor:
     """Return the upstream gradient that the walk starts from."""
     if tensor._node is None:
         raise GradientError(
@@ -261,7 +262,7 @@ def _store_retained(node: Node, arrived: list[Tensor | None], create: bool) -> N
         owner = reference()
         g = arrived[index]
         if owner is not None and g is not None:
-            _accumulate(owner, g if create else unrecorded(g))
+            accumulate(owner, g if create else unrecorded(g))
 
 
 def unbroadcast(g: Tensor, shape: tuple[int, ...], dtype: np.dtype) -> Tensor:
