@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_COMMAND_LINE = os.path.join(PACKAGE, "cli") + os.sep
 _PYTHON = os.path.dirname(os.__file__) + os.sep
 
 
@@ -146,9 +147,14 @@ def nearest(name: str, valid: Iterable[str]) -> str:
 
 
 def user_frame(start: int = 1) -> types.FrameType | None:
-    """Return the innermost frame outside the package and outside Python's own library (copy, functools), or None."""
+    """Return the innermost frame outside the package and outside Python's own library (copy, functools), or None.
+
+    Below the command line there is no code of the user's.
+    """
     frame = sys._getframe(start)
     while frame is not None and _is_library(frame.f_code.co_filename):
+        if frame.f_code.co_filename.startswith(_COMMAND_LINE):
+            return None
         frame = frame.f_back
     return frame
 
