@@ -96,9 +96,9 @@ SHOWN = sorted({" ".join(words) for path in PAGES for words in commands(blocks(p
 def test_every_command_on_a_page_exists_with_its_options(shown):
     import typer.main
 
-    from chainrule import cli
+    from chainrule.cli.app import app
 
-    known, words = typer.main.get_command(cli.app), shown.split()
+    known, words = typer.main.get_command(app), shown.split()
     for word in words:
         known = getattr(known, "commands", {}).get(word, known)
     options = {word.split("=")[0] for word in words if word.startswith("--")}
