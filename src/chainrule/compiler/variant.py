@@ -64,7 +64,7 @@ class Variant:
         clears: owners whose gradient is removed (None) or was used up (CONSUMED).
         live: graph outputs that are differentiable from outside.
         pullback: how their gradients flow.
-        objects: arguments that are no tensors; kept, so that no other object gets the identity that selects the variant.
+        objects: arguments that are no tensors; kept, so that no other object gets the identity that selects it.
         assigned: ids of captured tensors, and indices of arguments, that the step assigns.
     """
 
