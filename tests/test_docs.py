@@ -124,7 +124,7 @@ def test_every_switch_that_the_package_reads_is_on_the_page():
 
 
 def test_every_page_is_in_the_navigation():
-    listed = set(re.findall(r"[\w/]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8")))
+    listed = set(re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8")))
     pages = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
     pages |= {str(path.relative_to(ROOT / "docs").with_suffix(".md")) for path in (ROOT / "docs").glob("*.ipynb")}
     assert listed == pages
