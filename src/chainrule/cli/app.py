@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from chainrule.cli.output import STOPPED, result, say, table
+from chainrule.core.errors import RecipeError
 
 __all__ = ["app"]
 
@@ -117,7 +118,7 @@ def train(
     killed or out of power, the run goes on with the same command and --resume, and ends with the same weights, bit for
     bit.
     """
-    from chainrule.recipes.folder import Run, choose_folder
+    from chainrule.recipes.folder import Run, choose_folder, holds_run
     from chainrule.recipes.run import train as train_recipe
 
     source, changes = _recipe_and_settings(recipe, more, settings)
@@ -134,8 +135,8 @@ def train(
         say(f"\nstopped; continue with:\n  {_resume(words, folder)}")
         raise typer.Exit(STOPPED) from None
     except Exception as error:
-        if isinstance(error, OSError) and (folder / "checkpoints").is_dir():
-            error.add_note(f"Make it writable again, then continue with:\n  {_resume(words, folder)}")
+        if isinstance(error, OSError) and holds_run(folder):
+            error.add_note(f"Make room, then continue with:\n  {_resume(words, folder)}")
         raise
     assert isinstance(run, Run)
     _print_result(run, quiet)
@@ -270,7 +271,7 @@ def _recipe_and_settings(recipe: str, more: list[str] | None, settings: list[str
     names = [word for word in words if "=" not in word]
     if len(names) != 1:
         given = f"got {len(names)}: {', '.join(names)}." if names else f"got only settings: {', '.join(words)}."
-        raise typer.BadParameter(f"one recipe is needed; {given}")
+        raise RecipeError(f"one recipe is needed; {given}")
     return names[0], [*(settings or []), *(word for word in words if "=" in word)]
 
 

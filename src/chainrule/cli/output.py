@@ -44,6 +44,7 @@ def guarded(words: list[str]) -> int:
         if debug:
             traceback.print_exc()
         text, code = problem(error)
+        text = "\n".join([text, *getattr(error, "__notes__", ())])
         _print(sys.stderr, "error: ", "bold red", text)
         return code
 

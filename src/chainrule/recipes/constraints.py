@@ -113,7 +113,7 @@ class Integers:
     least: int = 1
 
     def __str__(self) -> str:
-        return f"a list of at least {self.least} integers >= {self.low}"
+        return f"a list of integers >= {self.low}" + (f", at least {self.least}" if self.least > 1 else "")
 
     def clean(self, key: str, value: Any) -> list[int]:
         """Return the numbers."""

@@ -23,7 +23,7 @@ __all__ = ["Digit", "prepare_digit", "read_digit"]
 SIDE, BOX = 28, 20  # pixels
 MOST_PIXELS = 50_000_000
 LEAST_CONTRAST = 24  # of 255; below it there is paper and noise, and no ink
-INK = 0.2  # share of the greatest ink above which a pixel belongs to the digit
+INK = 0.25  # share of the greatest ink above which a pixel belongs to the digit
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,8 @@ def read_digit(path: str | os.PathLike[str]) -> Digit:
                     f"at most {MOST_PIXELS // 10**6} million. Scale it down."
                 )
             grey = _grey(picture)
+    except DataError:
+        raise
     except FileNotFoundError:
         raise DataError(f"there is no file {path}; check the name and the folder.") from None
     except IsADirectoryError:
@@ -117,8 +119,9 @@ def prepare_digit(grey: np.ndarray) -> Digit:
             f"there is no digit in the picture: its pixels differ from the paper by at most {ink.max():.0f} of 255. "
             "Write with a thick dark pen on light paper, one digit per picture."
         )
-    if not dark and _is_like_mnist(grey):
-        return Digit(grey.astype(np.uint8), f"{size}, light on dark: taken as it is")
+    upright = np.rint(ink).astype(np.uint8)
+    if paper in (0, 255) and _is_like_mnist(upright):
+        return Digit(upright, f"{size}, {'dark on light: inverted' if dark else 'light on dark: taken as it is'}")
     ink[ink < INK * ink.max()] = 0
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     cropped = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
@@ -168,8 +171,7 @@ def _resized(ink: np.ndarray) -> np.ndarray:
     height, width = ink.shape
     scale = BOX / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    resample = Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC
-    small = Image.fromarray(ink.astype(np.float32)).resize(size, resample)
+    small = Image.fromarray(ink.astype(np.float32)).resize(size, Image.Resampling.LANCZOS)
     return np.clip(np.asarray(small), 0, 255)
 
 

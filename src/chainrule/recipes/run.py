@@ -216,7 +216,9 @@ def _tell(
         f"{recipe.name}: {network_name(session.model)}, {parameters:,} parameters; "
         f"{len(data.train):,} training samples; seed {recipe['train.seed']}"
     )
-    if step:
+    if step and session.trainer.epoch >= recipe["train.epochs"]:
+        say("all epochs are done: finishing the run")
+    elif step:
         say(f"continuing after step {step:,} (epoch {session.trainer.epoch + 1} of {recipe['train.epochs']})")
     elif resume:
         say("no checkpoint yet: starting afresh")
@@ -228,6 +230,9 @@ def _check_same(run: Run, recipe: Recipe) -> None:
     changed = {key: pair for key, pair in run.recipe.differences(recipe).items() if key not in FREE}
     if _grows(run, recipe):
         changed.pop("train.epochs", None)
+    for key, pair in list(changed.items()):  # the options that only one of two optimizers has say nothing more
+        if None in pair and f"{key.partition('.')[0]}.name" in changed:
+            del changed[key]
     if not changed:
         return
     lines = "".join(f"\n  {key}: was {_shown(was)}, now {_shown(now)}" for key, (was, now) in changed.items())

@@ -121,17 +121,19 @@ class Trainer:
             self.finished, self.stop_reason = False, None
         self._interrupted = False
         self.epochs, self.batches = epochs, len(loader)
-        started = False
+        ends = contextlib.ExitStack()  # each callback that was started is ended, whatever fails
         try:
             for callback in self.callbacks:
                 callback.on_start(self)
-            started = True
+                ends.callback(callback.on_end, self)
             while self.epoch < epochs and self.stop_reason is None:
                 self._run_epoch(loader, watched or {})
             self.finished = True
-        finally:
-            for callback in self.callbacks if started else ():
-                callback.on_end(self)
+        except BaseException:
+            with contextlib.suppress(Exception):  # what went wrong first is what the user must hear of
+                ends.close()
+            raise
+        ends.close()
         return self.history
 
     def _run_epoch(self, loader: Any, watched: dict[str, Any]) -> None:
@@ -144,7 +146,7 @@ class Trainer:
                 self._after_update(loader, begin)
         if running.pending_batches:
             self._finish_update(running)
-            self._after_update(loader, begin)
+            self._after_update(loader, begin, saves=False)  # the loader stands in the next epoch; the end of this one saves
         self._end_epoch(loader, watched, begin)
 
     def _train_batch(self, x: Tensor, y: Tensor, running: _Running) -> None:
@@ -167,7 +169,7 @@ class Trainer:
         self.steps.update(asarray(running.pending_samples))
         running.pending_batches = running.pending_samples = 0
 
-    def _after_update(self, loader: Any, begin: float) -> None:
+    def _after_update(self, loader: Any, begin: float, saves: bool = True) -> None:
         lr = self.learning_rate
         self.step += 1
         if self.schedule is not None and self.schedule_every == "step":
@@ -177,6 +179,8 @@ class Trainer:
         record |= {"seconds": round(running.seconds + time.perf_counter() - begin, 6)}
         for callback in self.callbacks:
             callback.on_step(self, record)
+        if not saves:
+            return
         if self.checkpoints is not None and (self._interrupted or self.step % self.checkpoint_every == 0):
             running.seconds, before = running.seconds + time.perf_counter() - begin, running.seconds
             self.checkpoints.save(self.state_dict(loader), self.step)
@@ -328,8 +332,9 @@ class Trainer:
             ChainruleError: the state belongs to other settings; nothing is changed then.
         """
         parts = self._parts()
-        if list(parts) != list(state["parts"]):
-            raise ChainruleError(f"the checkpoint holds {', '.join(state['parts'])}; this run has {', '.join(parts)}.")
+        if parts.keys() != state["parts"].keys():
+            held, here = ", ".join(sorted(state["parts"])), ", ".join(sorted(parts))
+            raise ChainruleError(f"the checkpoint holds {held}; this run has {here}. Resume with the same settings.")
         loader.load_state_dict(state["loader"])
         for name, part in parts.items():
             part.load_state_dict(state["parts"][name])
