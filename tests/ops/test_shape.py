@@ -179,7 +179,12 @@ REFUSED = [
         DTypeError,
         "pad: the border is float32 and the tensor int64; convert one with .astype.",
     ),
-    (lambda x: cr.pad(x, 1, mode="reflect"), ValueError, "pad.mode must be \"constant\"; got 'reflect'."),
+    (
+        lambda x: cr.pad(x, 1, mode="reflec"),
+        ValueError,
+        'pad.mode must be one of "constant", "reflect", "replicate", "circular"; '
+        "got 'reflec'; did you mean 'reflect'?",
+    ),
     (lambda x: cr.tril(x[0, 0]), ShapeError, "tril needs at least two axes; got the shape (4,)."),
 ]
 

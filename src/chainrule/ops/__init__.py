@@ -22,12 +22,16 @@ from chainrule.ops.creation import *  # noqa: F403
 from chainrule.ops.einsum import *  # noqa: F403
 from chainrule.ops.exponential import *  # noqa: F403
 from chainrule.ops.gather import *  # noqa: F403
+from chainrule.ops.grid import *  # noqa: F403
 from chainrule.ops.guard import *  # noqa: F403
 from chainrule.ops.hyperbolic import *  # noqa: F403
+from chainrule.ops.image import *  # noqa: F403
 from chainrule.ops.index import *  # noqa: F403
+from chainrule.ops.interpolate import *  # noqa: F403
 from chainrule.ops.join import *  # noqa: F403
 from chainrule.ops.logical import *  # noqa: F403
 from chainrule.ops.matmul import *  # noqa: F403
+from chainrule.ops.pad import *  # noqa: F403
 from chainrule.ops.pool import *  # noqa: F403
 from chainrule.ops.powers import *  # noqa: F403
 from chainrule.ops.product import *  # noqa: F403
@@ -37,7 +41,6 @@ from chainrule.ops.rounding import *  # noqa: F403
 from chainrule.ops.scan import *  # noqa: F403
 from chainrule.ops.selection import *  # noqa: F403
 from chainrule.ops.shape import *  # noqa: F403
-from chainrule.ops.slices import *  # noqa: F403
 from chainrule.ops.sort import *  # noqa: F403
 from chainrule.ops.special import *  # noqa: F403
 from chainrule.ops.statistics import *  # noqa: F403
@@ -51,9 +54,10 @@ FILES = (
     *("arithmetic", "powers", "exponential", "trigonometric", "hyperbolic", "special", "composite"),
     *("rounding", "compare", "logical", "selection", "astype"),
     *("reduce", "product", "scan", "statistics"),
-    *("shape", "join", "slices", "index", "gather", "sort", "triangle"),
+    *("shape", "join", "pad", "index", "gather", "sort", "triangle"),
     *("matmul", "einsum", "quantile"),
     *("conv", "conv_transpose", "pool", "unpool", "avg_pool", "adaptive_pool", "window"),
+    *("interpolate", "image", "grid"),
     *("guard",),
 )
 

@@ -117,9 +117,17 @@ def _refusals(name: str, *, updates: bool) -> list[Invalid]:
 
 
 # ---------------------------------------------------------------------------------------------------- gather
+def _gather(x: np.ndarray, indices: np.ndarray, *, axes: Axes) -> np.ndarray:
+    rows = _rows("gather", x, indices, axes)
+    if len(axes) == 1:  # along one axis whole rows are copied
+        batch, axis = indices.ndim - 1, axes[0]
+        return np.moveaxis(np.take(x, rows[0], axis=axis), range(axis, axis + batch), range(batch))
+    return np.moveaxis(x, axes, range(len(axes)))[rows]
+
+
 gather_p = primitive(
     "gather",
-    reference=lambda x, indices, *, axes: np.moveaxis(x, axes, range(len(axes)))[_rows("gather", x, indices, axes)],
+    reference=_gather,
     shape=lambda x, indices, *, axes: _type("gather", x, indices, axes),
     linear=(0,),
     transpose=(

@@ -12,19 +12,16 @@ such as `x[1:, ::-1]`. An eager slice is a view of the immutable buffer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from chainrule.core.bind import bind
-from chainrule.core.dtypes import promote
 from chainrule.core.errors import DTypeError, ShapeError
 from chainrule.core.primitive import Invalid, Sample, TensorType, primitive
 from chainrule.core.tensor import Tensor
-from chainrule.ops._inputs import as_tensor, axis_index, cast
-from chainrule.ops.creation import full, zeros
+from chainrule.ops._inputs import axis_index
+from chainrule.ops.creation import zeros
 
-__all__ = ["pad"]
+__all__: list[str] = []  # for the other files of this floor
 
 Sizes = tuple[int, ...]
 
@@ -224,62 +221,3 @@ def narrow(x: Tensor, axis: int, start: int, limit: int, step: int = 1) -> Tenso
     starts, limits, steps = [0] * x.ndim, list(x.shape), [1] * x.ndim
     starts[axis], limits[axis], steps[axis] = start, limit, step
     return bind(slice_p, x, starts=tuple(starts), limits=tuple(limits), steps=tuple(steps))
-
-
-def pad(
-    x: Tensor,
-    /,
-    pad_width: int | tuple[int, int] | Sequence[tuple[int, int]],
-    *,
-    mode: str = "constant",
-    constant_values: float | Tensor = 0,
-) -> Tensor:
-    """Return x with a border.
-
-    Args:
-        x: tensor of any shape and dtype.
-        pad_width: per axis the elements before and after it; one pair, or one int, serves all axes.
-        mode: "constant", the only one.
-        constant_values: number, or tensor without axes, that fills the border; default 0.
-
-    Returns:
-        Tensor whose axes are longer by their two widths, and the dtype of x.
-
-    Raises:
-        ShapeError: negative widths, or another number of pairs than axes.
-        DTypeError: a border that the dtype of x can't hold.
-        ValueError: another mode.
-
-    Example:
-        >>> import chainrule as cr
-        >>> cr.pad(cr.ones(2), (1, 2))
-        tensor([0., 1., 1., 0., 0.], shape=(5,), dtype=float32)
-    """
-    if mode != "constant":
-        raise ValueError(f'pad.mode must be "constant"; got {mode!r}.')
-    x = as_tensor(x)
-    pairs = _pairs(pad_width, x.ndim)
-    low, high = tuple(a for a, _ in pairs), tuple(b for _, b in pairs)
-    if not isinstance(constant_values, Tensor) and constant_values == 0:
-        return bind(pad_p, x, low=low, high=high, interior=(0,) * x.ndim)
-    shape = _pad_shape(TensorType(x.shape, x.dtype), low=low, high=high, interior=(0,) * x.ndim).shape
-    value = as_tensor(constant_values, x)
-    if promote(value.dtype, x.dtype) is not x.dtype:
-        raise DTypeError(
-            f"pad: the border is {value.dtype.name} and the tensor {x.dtype.name}; convert one with .astype."
-        )
-    return bind(update_slice_p, full(shape, cast(value, x.dtype)), x, starts=low, steps=(1,) * x.ndim)
-
-
-def _pairs(pad_width: int | Sequence, ndim: int) -> list[tuple[int, int]]:
-    """Return one (before, after) per axis."""
-    if isinstance(pad_width, int):
-        return [(pad_width, pad_width)] * ndim
-    widths = list(pad_width)
-    if len(widths) == 2 and all(isinstance(n, int) for n in widths):
-        return [(widths[0], widths[1])] * ndim
-    if len(widths) == 1 and ndim != 1:
-        widths = widths * ndim
-    if len(widths) != ndim or any(isinstance(pair, int) or len(pair) != 2 for pair in widths):
-        raise ShapeError(f"pad: {ndim} axes need one (before, after) each; got {pad_width!r}.")
-    return [(int(a), int(b)) for a, b in widths]
