@@ -14,11 +14,11 @@ import sys
 
 import numpy as np
 import pytest
+from tests.recipes.tiny import TINY, digits
 
 from chainrule import cli
 from chainrule.data import write_idx
 from chainrule.testing import fail_at
-from tests.recipes.tiny import TINY, digits
 
 SET = [word for setting in TINY for word in ("--set", setting)]
 NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -130,7 +130,8 @@ def test_a_nan_loss_names_the_module(mode, tiny, command):
     assert (code, out) == (1, "")
     number = r"-?\d\.\d+(e[+-]\d+)?"
     assert re.fullmatch(
-        r"error: the loss is nan at step 2 \(epoch 1\)\. It began in 2 \(Linear\), operation matmul: \d+ of 80 values of its "
+        r"error: the loss is nan at step 2 \(epoch 1\)\. It began in 2 \(Linear\), operation matmul: \d+ of "
+        r"80 values of its "
         r"output f32\[8,10\] are not finite, first -?inf at \[0, \d\]; its inputs: "
         rf"f32\[8,5\] in \[{number}, {number}\]; f32\[5,10\] in \[{number}, {number}\]\. "
         r"The model is as it was before this step; lower the learning rate, clip the gradient \(max_norm\), "
@@ -149,14 +150,16 @@ def test_an_unknown_recipe_key(command):
     assert command("train", "mnist-mlp", "--set", "optim.learning_rate=0.1") == (
         2,
         "",
-        "error: unknown recipe key optim.learning_rate. [optim] of sgd has name, lr, momentum, dampening, weight_decay, "
-        "nesterov, maximize, decoupled_weight_decay, l1.\n",
+        "error: unknown recipe key optim.learning_rate. [optim] of sgd has name, lr, momentum, dampening, "
+        "weight_decay, "
+        "nesterov, decoupled_weight_decay, l1.\n",
     )
     assert command("train", "mnist-mlp", "--set", "optim.momentun=0.9") == (
         2,
         "",
-        "error: unknown recipe key optim.momentun; did you mean 'optim.momentum'? [optim] of sgd has name, lr, momentum, "
-        "dampening, weight_decay, nesterov, maximize, decoupled_weight_decay, l1.\n",
+        "error: unknown recipe key optim.momentun; did you mean 'optim.momentum'? [optim] of sgd has name, "
+        "lr, momentum, "
+        "dampening, weight_decay, nesterov, decoupled_weight_decay, l1.\n",
     )
     assert not os.path.exists("runs")
 
@@ -355,7 +358,8 @@ def test_a_bug_says_that_it_is_one(command, monkeypatch):
     assert command("summary", "mnist-mlp") == (
         1,
         "",
-        "error: ZeroDivisionError: division by zero. This is a bug in chainrule: please report it with what --debug shows.\n",
+        "error: ZeroDivisionError: division by zero. This is a bug in chainrule: please report it with what "
+        "--debug shows.\n",
     )
 
 

@@ -1,4 +1,4 @@
-"""The n-th write, fsync or rename of a whole run fails, for every n: nothing half-written is loaded, nothing is lost."""
+"""The n-th write, fsync or rename of a whole run fails, for every n: nothing half-written is loaded, nothing lost."""
 
 from __future__ import annotations
 

@@ -111,7 +111,8 @@ def test_options_are_those_of_the_signatures():
     [
         (
             ["train.epoch=3"],
-            "unknown recipe key train.epoch; did you mean 'train.epochs'? [train] has epochs, batch_size, seed, accumulate, "
+            "unknown recipe key train.epoch; did you mean 'train.epochs'? [train] has epochs, batch_size, seed, "
+            "accumulate, "
             "max_norm, average, early_stopping, monitor, checkpoint_every, compiled, tensorboard.",
         ),
         (
@@ -121,11 +122,13 @@ def test_options_are_those_of_the_signatures():
         ),
         (
             ["model.size=[784, 10]"],
-            "unknown recipe key model.size; did you mean 'model.sizes'? [model] of mlp has name, sizes, activation, dropout.",
+            "unknown recipe key model.size; did you mean 'model.sizes'? [model] of mlp has name, sizes, "
+            "activation, dropout.",
         ),
         (
             ["modell.sizes=[784, 10]"],
-            "unknown recipe key modell; did you mean 'model'? The tables are data, model, loss, optim, schedule, train, metrics.",
+            "unknown recipe key modell; did you mean 'model'? The tables are data, model, loss, optim, schedule, "
+            "train, metrics.",
         ),
         (["train=3"], "train is a table: write [train] and its keys below; got 3."),
         (["train.epochs=1.5"], "train.epochs must be an integer >= 0; got 1.5."),
@@ -151,7 +154,8 @@ def test_options_are_those_of_the_signatures():
         (["schedule.name=step", "schedule.step_size=0"], "schedule.step_size must be an integer >= 1; got 0."),
         (
             ["metrics.accurracy={}"],
-            "metrics.accurracy is not known; did you mean 'accuracy'? Metrics are accuracy, top_k, precision, recall, f1, "
+            "metrics.accurracy is not known; did you mean 'accuracy'? Metrics are accuracy, top_k, precision, "
+            "recall, f1, "
             "specificity, each a table of its options: accuracy = {}, top_k = { k = 3 }.",
         ),
         (["metrics.top_k.n=3"], "unknown recipe key metrics.top_k.n. [metrics.top_k] has k."),
@@ -240,3 +244,19 @@ def test_the_names_are_the_files_and_each_loads():
 def test_a_recipe_can_be_made_without_a_file():
     recipe = Recipe({"model": {"sizes": [784, 10]}}, "mine")
     assert recipe.to_toml().startswith('name = "mine"\ndescription = ""\n\n[data]\nname = "mnist"\n')
+
+
+def test_the_page_of_recipes_is_what_the_schema_says(repository, monkeypatch):
+    monkeypatch.syspath_prepend(repository / "tools")
+    import make_recipes_page
+
+    page = (repository / "docs" / "recipes.md").read_text(encoding="utf-8")
+    assert page == make_recipes_page.page(), "run: python tools/make_recipes_page.py"
+
+
+def test_the_recipe_on_the_page_is_one(repository, tmp_path):
+    page = (repository / "docs" / "recipes.md").read_text(encoding="utf-8")
+    path = tmp_path / "mine.toml"
+    path.write_text(page.partition("```toml\n")[2].partition("```")[0])
+    recipe = load(path)
+    assert (recipe["train.early_stopping"], recipe["optim.lr"], recipe["metrics.top_k"]) == (3, 0.001, {"k": 3})

@@ -72,7 +72,7 @@ class Part:
         for parameter in list(inspect.signature(target).parameters.values()):
             kind = _kind(hints.get(parameter.name))
             if kind is not None and parameter.name not in self.fixed:
-                default = None if parameter.name in dict(self.derived) else _default(parameter.default)
+                default = None if parameter.name in dict(self.derived) else _default(kind, parameter.default)
                 found[parameter.name] = Key(parameter.name, kind, default, meanings.get(parameter.name, ""))
         return found
 
@@ -102,8 +102,10 @@ def _kind(hint: Any) -> Kind | None:
     return {bool: Flag(), int: Integer(None), float: Real(), str: Text()}.get(hint)
 
 
-def _default(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+def _default(kind: Kind, value: Any) -> Any:
+    """Return a default as TOML would have it."""
+    value = list(value) if isinstance(value, tuple) else value
+    return value if value is None or value is REQUIRED else kind.clean("default", value)
 
 
 def _meanings(doc: str) -> dict[str, str]:
@@ -119,6 +121,7 @@ def _meanings(doc: str) -> dict[str, str]:
 
 
 _OPTIM = "chainrule.optim:"
+_RISING = ("maximize",)  # a recipe makes its loss small
 _LOSS_FIXED = ("reduction",)
 _CLASSES = ("num_classes", "threshold")
 
@@ -132,11 +135,11 @@ LOSSES = {
 }
 
 OPTIMIZERS = {
-    "sgd": Part(_OPTIM + "SGD", "stochastic gradient descent, with momentum or Nesterov's"),
-    "adagrad": Part(_OPTIM + "Adagrad", "steps scaled by all past gradients"),
-    "rmsprop": Part(_OPTIM + "RMSprop", "steps scaled by a running mean of squares"),
-    "adam": Part(_OPTIM + "Adam", "running means of gradient and square"),
-    "adamw": Part(_OPTIM + "AdamW", "Adam with decoupled weight decay"),
+    "sgd": Part(_OPTIM + "SGD", "stochastic gradient descent, with momentum or Nesterov's", _RISING),
+    "adagrad": Part(_OPTIM + "Adagrad", "steps scaled by all past gradients", _RISING),
+    "rmsprop": Part(_OPTIM + "RMSprop", "steps scaled by a running mean of squares", _RISING),
+    "adam": Part(_OPTIM + "Adam", "running means of gradient and square", _RISING),
+    "adamw": Part(_OPTIM + "AdamW", "Adam with decoupled weight decay", _RISING),
 }
 
 _LENGTH = "the length of the run"

@@ -1,8 +1,8 @@
 """Progress of a training run: a table that grows with a live bar below it, one plain line per epoch elsewhere.
 
 The table has a row per epoch: loss and metrics of each split, learning rate, samples per second, time. Where the
-terminal is narrow it leaves out columns, and never wraps. The bar shows the time left; it is redrawn at most ten times a
-second, so that a short step does not wait for the terminal. A file or a pipe gets whole lines that name every number.
+terminal is narrow it leaves out columns, and never wraps. The bar shows the time left; it is redrawn at most ten times
+a second, so that a short step does not wait for the terminal. A file or a pipe gets whole lines that name every number.
 """
 
 from __future__ import annotations

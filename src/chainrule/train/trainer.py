@@ -146,7 +146,7 @@ class Trainer:
                 self._after_update(loader, begin)
         if running.pending_batches:
             self._finish_update(running)
-            self._after_update(loader, begin, saves=False)  # the loader stands in the next epoch; the end of this one saves
+            self._after_update(loader, begin, saves=False)  # the loader is in the next epoch; _end_epoch saves
         self._end_epoch(loader, watched, begin)
 
     def _train_batch(self, x: Tensor, y: Tensor, running: _Running) -> None:
