@@ -13,6 +13,7 @@ from chainrule.ops.adaptive_pool import *  # noqa: F403
 from chainrule.ops.arithmetic import *  # noqa: F403
 from chainrule.ops.astype import *  # noqa: F403
 from chainrule.ops.avg_pool import *  # noqa: F403
+from chainrule.ops.bessel import *  # noqa: F403
 from chainrule.ops.compare import *  # noqa: F403
 from chainrule.ops.composite import *  # noqa: F403
 from chainrule.ops.conv import *  # noqa: F403
@@ -20,7 +21,9 @@ from chainrule.ops.conv_transpose import *  # noqa: F403
 from chainrule.ops.convert import *  # noqa: F403
 from chainrule.ops.creation import *  # noqa: F403
 from chainrule.ops.einsum import *  # noqa: F403
+from chainrule.ops.entropy import *  # noqa: F403
 from chainrule.ops.exponential import *  # noqa: F403
+from chainrule.ops.gamma import *  # noqa: F403
 from chainrule.ops.gather import *  # noqa: F403
 from chainrule.ops.grid import *  # noqa: F403
 from chainrule.ops.guard import *  # noqa: F403
@@ -31,6 +34,7 @@ from chainrule.ops.interpolate import *  # noqa: F403
 from chainrule.ops.join import *  # noqa: F403
 from chainrule.ops.logical import *  # noqa: F403
 from chainrule.ops.matmul import *  # noqa: F403
+from chainrule.ops.normal import *  # noqa: F403
 from chainrule.ops.pad import *  # noqa: F403
 from chainrule.ops.pool import *  # noqa: F403
 from chainrule.ops.powers import *  # noqa: F403
@@ -51,7 +55,8 @@ from chainrule.ops.window import *  # noqa: F403
 
 FILES = (
     *("convert", "creation"),
-    *("arithmetic", "powers", "exponential", "trigonometric", "hyperbolic", "special", "composite"),
+    *("arithmetic", "powers", "exponential", "trigonometric", "hyperbolic"),
+    *("special", "normal", "gamma", "bessel", "entropy", "composite"),
     *("rounding", "compare", "logical", "selection", "astype"),
     *("reduce", "product", "scan", "statistics"),
     *("shape", "join", "pad", "index", "gather", "sort", "triangle"),

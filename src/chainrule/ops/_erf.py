@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["erf64", "erfc64"]
+__all__ = ["erf64", "erfc64", "erfcx64"]
 
 # Coefficients from the constant term upwards.
 _ERX = 8.45062911510467529297e-01
@@ -119,10 +119,15 @@ def _middle(x: np.ndarray) -> np.ndarray:
     return _polynomial(s, _PA) / _polynomial(s, _QA)
 
 
+def _ratio(x: np.ndarray) -> np.ndarray:
+    """Return log(x e^(x^2) erfc(x)) + 0.5625 for 1.25 <= x < 28."""
+    s = 1.0 / (x * x)
+    return np.where(x < _FAR, _polynomial(s, _RA) / _polynomial(s, _SA), _polynomial(s, _RB) / _polynomial(s, _SB))
+
+
 def _tail(x: np.ndarray) -> np.ndarray:
     """Return erfc(x) for 1.25 <= x < 28."""
-    s = 1.0 / (x * x)
-    ratio = np.where(x < _FAR, _polynomial(s, _RA) / _polynomial(s, _SA), _polynomial(s, _RB) / _polynomial(s, _SB))
+    ratio = _ratio(x)
     head = (x.view(np.uint64) & np.uint64(0xFFFFFFFF00000000)).view(np.float64)  # head * head is exact
     return np.exp(-head * head - 0.5625) * np.exp((head - x) * (head + x) + ratio) / x
 
@@ -154,3 +159,17 @@ def erfc64(x: np.ndarray) -> np.ndarray:
     far = _tail(a[tail])
     y[tail] = np.where(v[tail] < 0, 2.0 - far, far)
     return y.reshape(x.shape)
+
+
+def erfcx64(x: np.ndarray) -> np.ndarray:
+    """Return e^(x^2) erfc(x) of a float64 array; it overflows below -26.6."""
+    with np.errstate(all="ignore"):
+        middle = np.clip(x, _MIDDLE, _END)
+        z = 1.0 / np.square(np.maximum(x, _END))
+        far = (1.0 - z * (0.5 - z * (0.75 - z * 1.875))) / (np.maximum(x, _END) * 1.772453850905516)  # sqrt(pi)
+        head = (x.view(np.uint64) & np.uint64(0xFFFFFFFF00000000)).view(np.float64)  # head * head is exact
+        low = np.where(np.isnan(x) | (x < _MIDDLE), x, 0.0)
+        near = np.exp(head * head) * np.exp((low - head) * (low + head)) * erfc64(low)
+        tail = np.exp(_ratio(middle) - 0.5625) / middle
+    near = np.where(x < -_END, np.inf, near)  # erfc is 2 there
+    return np.where(x >= _END, far, np.where(x >= _MIDDLE, tail, near))

@@ -66,7 +66,7 @@ def log64(x: np.ndarray) -> np.ndarray:
     return k * LN2_HIGH - ((half - (s * (half + (odd + even)) + k * LN2_LOW)) - f)
 
 
-def _ratio(coefficients: tuple, r: np.ndarray) -> np.ndarray:
+def ratio(coefficients: tuple, r: np.ndarray) -> np.ndarray:
     """Return numerator(r) / denominator(r), each by Horner's rule."""
     above, below = (np.full_like(r, row[0]) for row in coefficients)
     for a, b in zip(coefficients[0][1:], coefficients[1][1:]):
@@ -78,10 +78,10 @@ def _quantile(u: np.ndarray) -> np.ndarray:
     p = np.asarray(u, np.float64)
     q = p - 0.5
     inner = np.abs(q) <= 0.425
-    centre = q * _ratio(CENTRE, 0.180625 - np.where(inner, q, 0.0) ** 2)
+    centre = q * ratio(CENTRE, 0.180625 - np.where(inner, q, 0.0) ** 2)
     side = np.minimum(p, 1.0 - p)  # the distance to the nearer end
     r = np.sqrt(-log64(np.where(side > 0.0, side, 0.5)))
-    tail = np.where(r <= 5.0, _ratio(MIDDLE, np.minimum(r, 5.0) - 1.6), _ratio(TAIL, np.maximum(r, 5.0) - 5.0))
+    tail = np.where(r <= 5.0, ratio(MIDDLE, np.minimum(r, 5.0) - 1.6), ratio(TAIL, np.maximum(r, 5.0) - 5.0))
     tail = np.where(side > 0.0, tail, np.where(side == 0.0, np.inf, np.nan))
     return np.where(inner, centre, np.where(q < 0.0, -tail, tail)).astype(u.dtype)
 
