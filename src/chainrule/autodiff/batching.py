@@ -1,8 +1,10 @@
 """How each primitive works on data with a hidden batch axis in front.
 
 A rule gets the data of the inputs, which of them have the batch axis, the attributes as the function without batch sees
-them, and the number of samples; it returns the outputs with the batch axis in front. A primitive without a rule is
-applied to sample after sample, which is right for every primitive and slow for many samples.
+them, and the number of samples; it returns the outputs with the batch axis in front. The rules stand here by families,
+since one serves many primitives: what works on the last axes is applied as it is (`_stacked`), what names axes counts
+one more, and so on. A primitive without a rule is applied to sample after sample, which is right for every primitive
+and slow for many samples; `has_rule` says which. The suite of `chainrule.testing` compares every rule with that loop.
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ from typing import Any
 
 from chainrule.core.bind import bind
 from chainrule.core.dtypes import int64
-from chainrule.core.primitive import PRIMITIVES, Primitive
+from chainrule.core.primitive import Primitive, TensorType
 from chainrule.core.tensor import Tensor
-from chainrule.ops.creation import arange
+from chainrule.ops.creation import arange, zeros
 from chainrule.ops.join import concat, stack
 from chainrule.ops.shape import broadcast_to, expand_dims, matrix_transpose, permute_dims, reshape
 
@@ -59,6 +61,8 @@ def apply_batched(
 
 
 def _rule(*names: str) -> Callable:
+    """Register a function as the rule of these primitives."""
+
     def register(function: Callable) -> Callable:
         RULES.update(dict.fromkeys(names, function))
         return function
@@ -76,7 +80,19 @@ def _everywhere(inputs: Tensors, batched: Flags, size: int) -> list[Tensor]:
     return [x if has else broadcast_to(x, (size, *x.shape)) for x, has in zip(inputs, batched, strict=True)]
 
 
+def _lined(inputs: Tensors, batched: Flags, size: int) -> list[Tensor]:
+    """Line the axes up from the right, the batch axis in front of all."""
+    ndim = max(x.ndim - has for x, has in zip(inputs, batched, strict=True))
+    return [
+        reshape(x, (size, *(1,) * (ndim - x.ndim + 1), *x.shape[1:])) if has and x.ndim - 1 < ndim else x
+        for x, has in zip(inputs, batched, strict=True)
+    ]
+
+
 def _one_by_one(primitive: Primitive, inputs: Tensors, batched: Flags, attributes: dict, size: int) -> list[Tensor]:
+    if size == 0:
+        types = [TensorType(x.shape[has:], x.dtype) for x, has in zip(inputs, batched, strict=True)]
+        return [zeros((0, *out.shape), dtype=out.dtype) for out in primitive.infer(types, attributes)]
     rows = []
     for i in range(size):
         sample = [x[i] if has else x for x, has in zip(inputs, batched, strict=True)]
@@ -87,13 +103,7 @@ def _one_by_one(primitive: Primitive, inputs: Tensors, batched: Flags, attribute
 def _elementwise(
     primitive: Primitive, inputs: Tensors, batched: Flags, attributes: dict, size: int
 ) -> Sequence[Tensor]:
-    """Line the axes up from the right, the batch axis in front of all."""
-    ndim = max(x.ndim - has for x, has in zip(inputs, batched, strict=True))
-    lined = [
-        reshape(x, (size, *(1,) * (ndim - x.ndim + 1), *x.shape[1:])) if has and x.ndim - 1 < ndim else x
-        for x, has in zip(inputs, batched, strict=True)
-    ]
-    return _outputs(primitive, lined, attributes)
+    return _outputs(primitive, _lined(inputs, batched, size), attributes)
 
 
 @_rule("sum", "max", "min", "any", "all", "prod", "flip")
@@ -148,9 +158,46 @@ def _in_front(attributes: dict[str, Any], **first: int) -> dict[str, Any]:
     return {name: (first[name], *value) if name in first else value for name, value in attributes.items()}
 
 
-@_rule("one_hot", "check_finite", "check_labels", "check_indices")
-def _unchanged(primitive: Primitive, inputs: Tensors, batched: Flags, attributes: dict, size: int) -> Sequence[Tensor]:
+@_rule(
+    *("one_hot", "check_finite", "check_labels", "check_indices", "check_probabilities"),
+    *("windows", "overlap_add", "window_sum", "window_spread", "window_argmax"),
+    *("cholesky", "qr", "complement", "lu_pivots", "pivot_order", "lu", "eigh", "svd", "cofactors", "det", "slogdet"),
+    "matrix_exp",
+)
+def _stacked(primitive: Primitive, inputs: Tensors, batched: Flags, attributes: dict, size: int) -> Sequence[Tensor]:
+    """The primitive works on the last axes of one input, whatever stands before them."""
     return _outputs(primitive, inputs, attributes)
+
+
+@_rule("solve", "solve_triangular")
+def _solve(primitive: Primitive, inputs: Tensors, batched: Flags, attributes: dict, size: int) -> Sequence[Tensor]:
+    return _outputs(primitive, _lined(inputs, batched, size), attributes)
+
+
+@_rule("pinv")
+def _pinv(primitive: Primitive, inputs: Tensors, batched: Flags, attributes: dict, size: int) -> Sequence[Tensor]:
+    """One tolerance per matrix: it lines up with the axes before the last two."""
+    x, rtol = inputs
+    x = x if batched[0] else broadcast_to(x, (size, *x.shape))
+    if batched[1]:
+        rtol = reshape(rtol, (size, *(1,) * (x.ndim - 2 - rtol.ndim), *rtol.shape[1:]))
+    return _outputs(primitive, [x, rtol], attributes)
+
+
+@_rule("searchsorted")
+def _searchsorted(
+    primitive: Primitive, inputs: Tensors, batched: Flags, attributes: dict, size: int
+) -> Sequence[Tensor]:
+    """One sorted tensor serves all samples; sorted tensors that differ are searched one by one."""
+    return (_one_by_one if batched[0] else _stacked)(primitive, inputs, batched, attributes, size)
+
+
+@_rule("random_bits")
+def _random(primitive: Primitive, inputs: Tensors, batched: Flags, attributes: dict, size: int) -> Sequence[Tensor]:
+    """Each sample gets the next words of one stream; a generator of its own may be in another place of another one."""
+    if any(batched):
+        return _one_by_one(primitive, inputs, batched, attributes, size)
+    return _outputs(primitive, inputs, {"shape": (size, *attributes["shape"])})
 
 
 @_rule("matmul")
@@ -164,11 +211,7 @@ def _matmul(primitive: Primitive, inputs: Tensors, batched: Flags, attributes: d
         rows, inner = x1.shape
         side = reshape(permute_dims(x2, (1, 0, 2)), (inner, size * x2.shape[-1]))
         return (permute_dims(reshape(bind(primitive, x1, side), (rows, size, x2.shape[-1])), (1, 0, 2)),)
-    ndim = max(x.ndim - has for x, has in zip(inputs, batched, strict=True))
-    lined = [
-        reshape(x, (size, *(1,) * (ndim - x.ndim + 1), *x.shape[1:])) if has and x.ndim - 1 < ndim else x
-        for x, has in zip(inputs, batched, strict=True)
-    ]
+    lined = _lined(inputs, batched, size)
     if lined[0].shape[-1] == 1:  # outer products: a multiplication, without a product per sample
         return (lined[0] * matrix_transpose(matrix_transpose(lined[1])),)
     return (bind(primitive, *lined),)
@@ -189,6 +232,11 @@ def _scatter(primitive: Primitive, inputs: Tensors, batched: Flags, attributes: 
     return _outputs(primitive, [x, _with_samples(indices, batched[1], size), updates], _with_first_axis(attributes))
 
 
+@_rule("take_along", "add_along")
+def _along(primitive: Primitive, inputs: Tensors, batched: Flags, attributes: dict, size: int) -> Sequence[Tensor]:
+    return _outputs(primitive, _everywhere(inputs, batched, size), {"axis": attributes["axis"] + 1})
+
+
 def _axes_first(indices: Tensor) -> Tensor:
     return permute_dims(indices, (1, 0, *range(2, indices.ndim)))
 
@@ -205,13 +253,61 @@ def _with_first_axis(attributes: dict[str, Any]) -> dict[str, Any]:
     return {**attributes, "axes": (0, *(axis + 1 for axis in attributes["axes"]))}
 
 
+# ---------------------------------------------------------------------------------------------------- convolutions
+# Samples of pictures are more pictures. Filters that differ by sample are groups of one large convolution, or, where
+# all samples share the other input and there are no groups yet, more channels of one.
 @_rule("convolution")
 def _convolution(
     primitive: Primitive, inputs: Tensors, batched: Flags, attributes: dict, size: int
 ) -> Sequence[Tensor]:
-    """Samples of pictures are more pictures; filters that differ by sample are groups of one large convolution."""
     x, w = inputs
-    if batched[1]:
-        return _one_by_one(primitive, inputs, batched, attributes, size)
-    (y,) = _outputs(primitive, [reshape(x, (size * x.shape[1], *x.shape[2:])), w], attributes)
-    return (reshape(y, (size, x.shape[1], *y.shape[1:])),)
+    if not batched[1]:
+        return (_unmerged(_outputs(primitive, [_merged(x, 0), w], attributes)[0], 0, size),)
+    shared = not batched[0] and attributes["groups"] == 1
+    x = x if shared else _merged(_everywhere([x], batched[:1], size)[0], 1)
+    (y,) = _outputs(primitive, [x, _merged(w, 0)], attributes if shared else _grouped(attributes, size))
+    return (_unmerged(y, 1, size),)
+
+
+@_rule("convolution_input_gradient")
+def _input_gradient(
+    primitive: Primitive, inputs: Tensors, batched: Flags, attributes: dict, size: int
+) -> Sequence[Tensor]:
+    dy, w = inputs
+    if not batched[1]:
+        return (_unmerged(_outputs(primitive, [_merged(dy, 0), w], attributes)[0], 0, size),)
+    if not batched[0] and attributes["groups"] == 1:
+        return (_unmerged(_outputs(primitive, [dy, _merged(w, 1)], attributes)[0], 1, size),)
+    dy = _merged(_everywhere([dy], batched[:1], size)[0], 1)
+    (dx,) = _outputs(primitive, [dy, _merged(w, 0)], _grouped(attributes, size))
+    return (_unmerged(dx, 1, size),)
+
+
+@_rule("convolution_weight_gradient")
+def _weight_gradient(
+    primitive: Primitive, inputs: Tensors, batched: Flags, attributes: dict, size: int
+) -> Sequence[Tensor]:
+    x, dy = inputs
+    if all(batched) or attributes["groups"] != 1:
+        both = [_merged(part, 1) for part in _everywhere(inputs, batched, size)]
+        return (_unmerged(_outputs(primitive, both, _grouped(attributes, size))[0], 0, size),)
+    if batched[0]:
+        return (_unmerged(_outputs(primitive, [_merged(x, 1), dy], attributes)[0], 1, size),)
+    return (_unmerged(_outputs(primitive, [x, _merged(dy, 1)], attributes)[0], 0, size),)
+
+
+def _merged(x: Tensor, axis: int) -> Tensor:
+    """Return [batch, ...] with the batch axis in front of the entries of an axis of the samples, as one axis."""
+    if axis:
+        x = permute_dims(x, (*range(1, axis + 1), 0, *range(axis + 1, x.ndim)))
+    return reshape(x, (*x.shape[:axis], x.shape[axis] * x.shape[axis + 1], *x.shape[axis + 2 :]))
+
+
+def _unmerged(x: Tensor, axis: int, size: int) -> Tensor:
+    """Undo `_merged`."""
+    y = reshape(x, (*x.shape[:axis], size, x.shape[axis] // size if size else 0, *x.shape[axis + 1 :]))
+    return permute_dims(y, (axis, *range(axis), *range(axis + 1, y.ndim))) if axis else y
+
+
+def _grouped(attributes: dict[str, Any], size: int) -> dict[str, Any]:
+    return {**attributes, "groups": attributes["groups"] * size}

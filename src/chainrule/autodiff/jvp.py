@@ -18,7 +18,8 @@ from chainrule.core import tree
 from chainrule.core.errors import DTypeError, GradientError, ShapeError
 from chainrule.core.levels import Level, Lifted
 from chainrule.core.primitive import Primitive
-from chainrule.core.tensor import Tensor, concrete_value, connected
+from chainrule.core.tape import Leaf
+from chainrule.core.tensor import Tensor, concrete_value
 from chainrule.ops._inputs import as_tensor
 from chainrule.ops.creation import zeros
 
@@ -61,16 +62,22 @@ class _Forward(Level):
         outs, moves = (result, moved) if primitive.multiple else ((result,), (moved,))
         return [self.lift(out, t)._value for out, t in zip(outs, moves, strict=True)]
 
+    def leave(self, cell: Tensor) -> None:
+        """Leave the value without its tangent."""
+        primal = cell._value.primal
+        if isinstance(primal._value, Lifted):
+            primal._value.level.note(cell)
+        if not isinstance(cell._node, Leaf):
+            cell._node, cell._index = primal._node, primal._index
+        cell._value = primal._value
+
     def lift(self, primal: Tensor, tangent: Tensor | None) -> Tensor:
         """Return the tensor of this level with this value and tangent; a plain one where nothing moves."""
         return primal if tangent is None else Tensor(Dual(self, primal, tangent))
 
     def primal(self, tensor: Tensor) -> Tensor:
-        """Return the value as a tensor of the level around; what was recorded inside this level stays inside."""
-        if self.owns(tensor):
-            return tensor._value.primal
-        inside = tensor._node is not None and tensor._node.sequence > self.first
-        return connected(tensor._value, None, 0) if inside else tensor
+        """Return the value as a tensor of the level around."""
+        return tensor._value.primal if self.owns(tensor) else self.around(tensor)
 
     def lower(self, tensor: Any) -> tuple[Tensor, Tensor]:
         """Return (value, tangent) of a result."""
@@ -115,6 +122,7 @@ def jvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence
         result = function(*tree.unflatten(structure, [level.lift(x, t) for x, t in pairs]))
         leaves, out_structure = tree.flatten(result)
         lowered = [level.outside(level.lower, leaf) for leaf in leaves]
+        level.settle(leaves)
     return tuple(
         tree.unflatten(out_structure, list(side)) for side in (zip(*lowered, strict=True) if lowered else ((), ()))
     )

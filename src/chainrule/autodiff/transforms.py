@@ -79,20 +79,20 @@ def value_and_grad(
         (tensor(9., shape=(), dtype=float32), tensor(6., shape=(), dtype=float32))
     """
     several = not isinstance(argnums, int)
-    wanted = tuple(argnums) if several else (argnums,)
+    wanted = (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
     @functools.wraps(function)
     def both(*args: Any, **kwargs: Any) -> Any:
-        args = list(args)
+        given = list(args)
         outer = local.grad
         with enable_grad():
-            aliases = [_alias_argument(args, position) for position in wanted]
-            result = function(*args, **kwargs)
+            aliases = [_alias_argument(given, position) for position in wanted]
+            result = function(*given, **kwargs)
         value, extra = result if has_aux else (result, None)
         if not isinstance(value, Tensor) or value.size != 1:
-            given = f"a tensor of shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
+            kind = f"a tensor of shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
             raise GradientError(
-                f"grad needs a function that returns a scalar tensor; this one returned {given}: add .sum() or .mean()."
+                f"grad needs a function that returns a scalar tensor; this one returned {kind}: add .sum() or .mean()."
             )
         found, connected = _pull([value], aliases, None, outer)
         found = found if several else found[0]

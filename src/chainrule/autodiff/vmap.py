@@ -20,7 +20,7 @@ from chainrule.core import tree
 from chainrule.core.errors import ShapeError, TraceError, user_location
 from chainrule.core.levels import Level, Lifted
 from chainrule.core.primitive import Primitive
-from chainrule.core.tensor import Tensor, connected
+from chainrule.core.tensor import Tensor
 from chainrule.ops._inputs import as_tensor, axis_index
 from chainrule.ops.shape import broadcast_to, moveaxis
 
@@ -44,8 +44,8 @@ class Batched(Lifted):
     def concrete(self, wish: str) -> np.ndarray:
         """Refuse: there is one value per sample."""
         raise TraceError(
-            f"{wish} asks for the value of a tensor inside vmap, which has one for each of {self.data.shape[0]} samples. "
-            "Use cr.where instead of `if`, or return the tensor and read it after the call.",
+            f"{wish} asks for the value of a tensor inside vmap, which has one for each of {self.data.shape[0]} samples."
+            " Use cr.where instead of `if`, or return the tensor and read it after the call.",
             location=user_location(),
         )
 
@@ -59,13 +59,26 @@ class _Batch(Level):
 
     Args:
         size: number of samples.
+        separate: whether each sample draws random numbers of its own.
     """
 
     transform = "vmap"
 
-    def __init__(self, size: int):
+    def __init__(self, size: int, separate: bool):
         super().__init__()
         self.size = size
+        self.copies = size if separate else 1
+        self.separate = separate
+
+    def takes(self, primitive: Primitive, inputs: Sequence[Tensor]) -> bool:
+        return super().takes(primitive, inputs) or (self.separate and primitive.name == "random_bits")
+
+    def leave(self, cell: Tensor) -> None:
+        raise TraceError(
+            f"inside vmap a tensor of shape {cell.shape} from outside was assigned a value that differs by sample. "
+            "Return the value from the function instead, or assign what is the same for all samples.",
+            location=user_location(),
+        )
 
     def apply(self, primitive: Primitive, inputs: Sequence[Tensor], attributes: dict[str, Any]) -> Sequence[Any]:
         data = [self.data(tensor) for tensor in inputs]
@@ -74,11 +87,8 @@ class _Batch(Level):
         return [Batched(self, result) for result in results]
 
     def data(self, tensor: Tensor) -> Tensor:
-        """Return the data as a tensor of the level around; what was recorded inside this level stays inside."""
-        if self.owns(tensor):
-            return tensor._value.data
-        inside = tensor._node is not None and tensor._node.sequence > self.first
-        return connected(tensor._value, None, 0) if inside else tensor
+        """Return the data as a tensor of the level around."""
+        return tensor._value.data if self.owns(tensor) else self.around(tensor)
 
     def lower(self, leaf: Any, axis: int) -> Tensor:
         """Return a result with its batch axis in place; one that is the same for all samples is repeated."""
@@ -89,7 +99,9 @@ class _Batch(Level):
         return moveaxis(data, 0, axis_index(axis, data.ndim, "vmap: out_axes"))
 
 
-def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: int = 0) -> Callable[..., Any]:
+def vmap(
+    function: Callable[..., Any], in_axes: Any = 0, out_axes: int = 0, randomness: str = "different"
+) -> Callable[..., Any]:
     """Return a function that applies `function` to every sample along an axis of its arguments.
 
     Args:
@@ -97,12 +109,17 @@ def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: int = 0) -> C
         in_axes: the sample axis of the arguments: an integer for all, or a tuple with an integer or None (the same for
             every sample) for each; default 0.
         out_axes: where the sample axis goes in the results; default 0.
+        randomness: "different": each sample draws random numbers of its own; "same": all share them; default
+            "different".
 
     Returns:
         A function of the whole arguments. Gradients go through it, and it goes through `grad`, `jvp`, `jit` and `vmap`.
 
     Raises:
         ShapeError: no argument has a sample axis, or the numbers of samples differ.
+        TraceError: the function asks for a value (`.item()`, `if x > 0:`), or assigns a tensor from outside a value
+            that differs by sample.
+        ValueError: `randomness` is another word.
 
     Example:
         >>> import chainrule as cr
@@ -111,6 +128,9 @@ def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: int = 0) -> C
         tensor([[2., 4.],
                 [6., 8.]], shape=(2, 2), dtype=float32)
     """
+
+    if randomness not in ("different", "same"):
+        raise ValueError(f"vmap.randomness must be 'different' or 'same'; got {randomness!r}.")
 
     @functools.wraps(function)
     def mapped(*args: Any) -> Any:
@@ -121,7 +141,7 @@ def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: int = 0) -> C
             )
         taken = [tree.flatten(arg) for arg in args]
         moved = [[_front(leaf, axis) for leaf in leaves] for (leaves, _), axis in zip(taken, axes, strict=True)]
-        level = _Batch(_samples(moved, axes))
+        level = _Batch(_samples(moved, axes), randomness == "different")
         with level:
             given = [
                 tree.unflatten(structure, [leaf if axis is None else Tensor(Batched(level, leaf)) for leaf in leaves])
@@ -129,6 +149,7 @@ def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: int = 0) -> C
             ]
             leaves, structure = tree.flatten(function(*given))
             results = [level.outside(level.lower, leaf, out_axes) for leaf in leaves]
+            level.settle(leaves)
         return tree.unflatten(structure, results)
 
     return mapped

@@ -99,8 +99,8 @@ class JitFunction:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the step; arguments and result are those of the Python function."""
-        if context.local.interpreter is not None:
-            return self.function(*args, **kwargs)  # inside another trace: part of that graph
+        if context.local.interpreter is not None or context.local.transform is not None:
+            return self.function(*args, **kwargs)  # part of the trace, jvp or vmap around it
         leaves, structure = tree.flatten((args, kwargs))
         leaves = [Tensor(np.array(leaf)) if isinstance(leaf, np.ndarray) else leaf for leaf in leaves]
         key = (structure, context.local.grad, tuple([_describe(leaf) for leaf in leaves]))

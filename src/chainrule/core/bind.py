@@ -15,7 +15,7 @@ from chainrule.core.context import local, module_path
 from chainrule.core.levels import Level
 from chainrule.core.primitive import Primitive
 from chainrule.core.tape import Node
-from chainrule.core.tensor import Tensor, leaked
+from chainrule.core.tensor import Tensor, current_value, leaked
 
 __all__ = ["bind"]
 
@@ -60,11 +60,11 @@ def bind(primitive: Primitive, *inputs: Tensor, **attributes: Any) -> Any:
 
 
 def _lifted(level: Level, primitive: Primitive, inputs: tuple, attributes: dict) -> Any:
-    """Apply a primitive inside a level: outside it where no input is the level's own."""
-    if not any(level.owns(tensor) for tensor in inputs):
+    """Apply a primitive inside a level: outside it where the level has nothing to do with it."""
+    if not level.takes(primitive, inputs):
         return level.outside(bind, primitive, *inputs, **attributes)
     results = level.apply(primitive, inputs, attributes)
-    return _finished(primitive, inputs, [tensor._value for tensor in inputs], results, attributes)
+    return _finished(primitive, inputs, [current_value(tensor) for tensor in inputs], results, attributes)
 
 
 def _finished(primitive: Primitive, inputs: tuple, values: list, results: Sequence[Any], attributes: dict) -> Any:

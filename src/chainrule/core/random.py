@@ -85,6 +85,8 @@ class Generator:
     def take(self, words: int) -> tuple[Tensor, Tensor]:
         """Return the key, and the offset of the next `words` 32-bit words, which are then used up.
 
+        Inside `vmap` each sample gets words of its own.
+
         Args:
             words: how many, >= 0.
 
@@ -96,6 +98,9 @@ class Generator:
             tensor(4, shape=(), dtype=uint64)
         """
         offset = self.offset.detach()
+        level = local.transform
+        while level is not None:
+            words, level = words * level.copies, level.outer
         self.offset.assign_(offset + words)
         return self.key, offset
 

@@ -60,7 +60,9 @@ class Node:
         outputs: per output its (shape, NumPy dtype).
     """
 
-    __slots__ = ("attributes", "edges", "kept", "outputs", "place", "primitive", "retained", "sequence", "types")
+    __slots__ = (
+        *("attributes", "edges", "kept", "origin", "outputs", "place", "primitive", "retained", "sequence", "types"),
+    )
 
     def __init__(
         self,
@@ -75,6 +77,7 @@ class Node:
         self.kept: dict[str, Any] | None = {}
         self.retained: dict[int, weakref.ref] | None = None  # tensors that asked for their gradient: index -> tensor
         self.sequence = next(_sequence)
+        self.origin: int | None = None  # once asked for: the smallest sequence number of the leaves behind
         self.place: str | None = None  # the module and line, noted only while operations are observed
 
     @property
@@ -183,6 +186,21 @@ class Leaf(Node):
         value = tensor._value
         super().__init__(None, {}, (), (), ((value.shape, value.dtype),))
         self.tensor = weakref.ref(tensor)
+
+
+def origin(node: Node) -> int:
+    """Return the sequence number of the oldest leaf behind a node: what was made later can't be all it depends on."""
+    stack = [node]
+    while stack:
+        last = stack[-1]
+        behind = [edge[0] for edge in last.edges if edge is not None]
+        missing = [other for other in behind if other.origin is None]
+        if missing and last.origin is None:
+            stack.extend(missing)
+            continue
+        last.origin = min((other.origin for other in behind), default=last.sequence)
+        stack.pop()
+    return node.origin
 
 
 def check_alive(node: Node) -> None:

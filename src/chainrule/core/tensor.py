@@ -192,10 +192,22 @@ class Tensor(_Attached):
         if value is not None and (not isinstance(value, Tensor) or value.shape != self.shape):
             given = f"a tensor of shape {value.shape}" if isinstance(value, Tensor) else f"{type(value).__name__}"
             raise ShapeError(f"grad must be None or a tensor of shape {self.shape}; got {given}.")
+        if value is not None and isinstance(value._value, Lifted):
+            self._refuse_grad_of(value._value)
         if local.interpreter is not None:
             local.interpreter.write_grad(self, value)
         else:
             self._grad = value
+
+    def _refuse_grad_of(self, value: Lifted) -> None:
+        """Refuse a gradient that belongs to a function transform, if this tensor is from outside it."""
+        level = value.level
+        if isinstance(self._node, Leaf) and self._node.sequence < level.first:
+            raise GradientError(
+                f"backward inside {level.transform} would put a value of this {level.transform} into the .grad of a "
+                "tensor from outside, which outlives it. Use cr.grad inside, and return the gradient.",
+                location=user_location(),
+            )
 
     def retain_grad(self) -> Tensor:
         """Ask `backward` to store the gradient of this intermediate result in `.grad`; return the tensor.
@@ -261,6 +273,8 @@ class Tensor(_Attached):
                 location=user_location(),
             )
         new = current_value(value)
+        if isinstance(new, Lifted):
+            new.level.note(self)
         if local.interpreter is not None:
             local.interpreter.write(self)
         if not isinstance(self._node, Leaf):

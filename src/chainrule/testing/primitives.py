@@ -1,8 +1,9 @@
 """The suite that every primitive passes, built-in or written by a user: which checks there are, and running them.
 
 For each primitive: its samples are complete; for each sample the FLOP count, shape rule against reference in every
-float dtype, other memory layouts, low precision against float64, eager against traced, NaN, gradients to second order
-against central differences, forward against reverse; each edge has its gradient, each invalid input its message.
+float dtype, other memory layouts, low precision against float64, eager against traced, vmap against a loop, NaN,
+gradients to second order against central differences, forward against reverse; each edge has its gradient, each invalid
+input its message.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import partial
 from chainrule.autodiff.forward import block
 from chainrule.core.primitive import Primitive, Sample
 from chainrule.testing import _values as values
-from chainrule.testing import gradients
+from chainrule.testing import batched, gradients
 from chainrule.testing.samples import sample_tensors
 
 __all__ = ["KINDS", "Check", "Tally", "check_primitive", "primitive_checks", "run_checks"]
@@ -29,6 +30,7 @@ KINDS: dict[str, str] = {
     "gradient": "first and second order against central differences",
     "forward": "<jvp(t), c> = <t, vjp(c)>",
     "traced gradient": "cr.jit gives the bits of the eager gradient",
+    "batched": "vmap gives what a loop gives, whichever inputs are batched",
     "edge": "the chosen gradient at kinks, ties and singular points",
     "invalid": "what is refused, with the whole message",
 }
@@ -129,6 +131,8 @@ def _sample_checks(primitive: Primitive, item: Sample, number: int) -> Iterator[
         yield check("traced", values.check_traced, dtype, suffix=suffix)
         if dtype is not values.FLOATS[0] and item.smooth:
             yield check("precision", values.check_precision, dtype, suffix=suffix)
+    if item.inputs:
+        yield check("batched", batched.check_batched)
     for layout in ("F", "strided"):
         yield check("layout", values.check_layout, layout, suffix=f", {layout}")
     if floats and _gives_floats(primitive, item, number):

@@ -137,7 +137,7 @@ def _substituted(a: np.ndarray, b: np.ndarray, upper: bool, unit: bool) -> np.nd
 
 def _solve_triangular(a: np.ndarray, b: np.ndarray, *, upper: bool, unit: bool) -> np.ndarray:
     shape = (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), *b.shape[-2:])
-    return np.broadcast_to(_substituted(a, b, upper, unit), shape).astype(a.dtype)
+    return _substituted(a, np.broadcast_to(b, shape), upper, unit).astype(a.dtype)
 
 
 def _triangle(x: Tensor, upper: bool, unit: bool) -> Tensor:
