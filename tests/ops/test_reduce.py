@@ -134,6 +134,15 @@ def test_gradients_are_pytorchs(name: str, zeros: int) -> None:
     np.testing.assert_allclose(ours.grad.numpy(), theirs.grad.numpy(), rtol=1e-10, atol=1e-12)
 
 
+def test_no_rows_have_no_extremes_even_where_a_row_would_be_empty():
+    # NumPy refuses max of shape (0, 0) along axis 1, and softmax of an empty batch failed with its words.
+    x = cr.zeros((0, 0))
+    for function in (cr.max, cr.min, cr.argmax, cr.argmin, cr.logsumexp):
+        assert function(x, axis=1).shape == (0,)
+    assert cr.max(x, axis=1, keepdims=True).shape == (0, 1)
+    assert cr.softmax(x).shape == (0, 0)
+
+
 REFUSED = [
     (
         lambda: cr.sum(cr.ones(3), axis=1),

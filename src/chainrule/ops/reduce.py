@@ -17,7 +17,7 @@ from chainrule.core.dtypes import bool_
 from chainrule.core.primitive import Edge, Invalid, Primitive, Sample, primitive
 from chainrule.core.tensor import Tensor
 from chainrule.ops._inputs import as_tensor, axes_tuple, cast
-from chainrule.ops._reductions import Axes, Axis, accumulator, reduced_shape, reductions, refuses_axes, spread
+from chainrule.ops._reductions import Axes, Axis, accumulator, reduced, reduced_shape, reductions, refuses_axes, spread
 from chainrule.ops.shape import broadcast_to
 
 __all__ = ["all", "any", "count_nonzero", "max", "min", "sum"]
@@ -49,12 +49,17 @@ def _extreme(name: str, function: Callable) -> Primitive:
     def jvp(tangents: tuple, x: Tensor, y: Tensor, *, axis: Axes, keepdims: bool) -> Tensor:
         return bind(sum_p, tangents[0] * share(x, y, axis, keepdims), axis=axis, keepdims=keepdims)
 
+    def reference(x: np.ndarray, *, axis: Axes, keepdims: bool) -> np.ndarray:
+        if not x.size:  # the extremes of no rows: NumPy refuses where an axis of them is empty too
+            return np.zeros(reduced(x.shape, axis, keepdims), x.dtype)
+        return function(x, axis=axis, keepdims=keepdims)
+
     sign = 1.0 if name == "max" else -1.0
     whole = {"axis": (0,), "keepdims": False}
     missing = f"{name}: axis 0 of (0, 3) has no elements, so there is no {name}."
     return primitive(
         name,
-        reference=lambda x, *, axis, keepdims: function(x, axis=axis, keepdims=keepdims),
+        reference=reference,
         shape=reduced_shape(name, "numeric", needs_elements=True),
         vjp=vjp,
         jvp=jvp,

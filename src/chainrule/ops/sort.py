@@ -37,9 +37,14 @@ def _position(name: str, function: Callable) -> Primitive:
             raise ShapeError(f"{name}: axis {axis} of {x.shape} has no elements, so there is no {name[3:]}.")
         return TensorType(out, int64)
 
+    def reference(x: np.ndarray, *, axis: int) -> np.ndarray:
+        if not x.size:  # of no rows: NumPy refuses where they are empty too
+            return np.zeros(reduced(x.shape, (axis,), False), np.int64)
+        return function(x, axis=axis).astype(np.int64)
+
     return primitive(
         name,
-        reference=lambda x, *, axis: function(x, axis=axis).astype(np.int64),
+        reference=reference,
         shape=shape,
         flops=lambda x, *, axis: x.size,
         samples=[
