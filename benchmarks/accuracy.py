@@ -41,6 +41,7 @@ class Outcome(NamedTuple):
 def chainrule_run(seed: int) -> Outcome:
     """Train the recipe in a process of its own, and evaluate what it saved."""
     environment = {**os.environ, **ONE_THREAD}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # a user's Python keeps compiled files
     with tempfile.TemporaryDirectory() as folder:
         run = str(pathlib.Path(folder) / "run")
         command = [sys.executable, "-c", MAIN]
