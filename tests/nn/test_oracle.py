@@ -204,6 +204,13 @@ def test_cosine_similarity_broadcasts_and_takes_zero_vectors():
     assert np.isfinite(x.grad.numpy()).all()
 
 
+def test_cosine_similarity_takes_lengths_after_broadcasting():
+    # x2 has size 1 along the axis of the vectors; its length was taken before it was repeated, and a cosine was 1.26.
+    a, b = X3[:1, :2], X3[:2, :1]
+    ours = F.cosine_similarity(cr.asarray(a), cr.asarray(b), dim=-2)
+    compare("value", ours, TF.cosine_similarity(torch.from_numpy(a), torch.from_numpy(b), dim=-2))
+
+
 def test_all_labels_ignored_is_nan_as_in_pytorch():
     target = np.full(5, -100)
     theirs = TF.cross_entropy(torch.from_numpy(X), torch.from_numpy(target))

@@ -11,7 +11,7 @@ from chainrule.core.errors import DTypeError, ShapeError
 from chainrule.core.tensor import Tensor
 from chainrule.nn._checks import axis_of, integer, number, refuse, tensor_input
 from chainrule.ops import log_softmax as _log_softmax
-from chainrule.ops import maximum, permute_dims, random, reshape, sqrt, take, where
+from chainrule.ops import broadcast_arrays, maximum, permute_dims, random, reshape, sqrt, take, where
 from chainrule.ops import softmax as _softmax
 from chainrule.ops import softplus as _softplus
 from chainrule.ops import sum as total
@@ -290,7 +290,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
         dim,
         max(tensor_input("cosine_similarity", x1).ndim, tensor_input("cosine_similarity", x2).ndim),
     )
-    axis -= max(x1.ndim, x2.ndim)  # from the end, the same axis of both
+    x1, x2 = broadcast_arrays(x1, x2)  # first, as a length is that of the whole vector
 
     def length(x: Tensor) -> Tensor:
         return sqrt(maximum(total(x * x, axis=axis), np.float64(eps).item() ** 2))
