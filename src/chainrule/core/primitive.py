@@ -278,7 +278,7 @@ def sample_arrays(
     for spec in item.inputs:
         if isinstance(spec, tuple):
             shape, low, high = spec if spec and isinstance(spec[0], tuple) else (spec, -2.0, 2.0)
-            yield rng.uniform(low, high, shape).astype(dtype.numpy)
+            yield np.asarray(rng.uniform(low, high, shape), dtype=dtype.numpy)
         else:
             array = np.asarray(spec)
             yield array.astype(dtype.numpy) if array.dtype in (float64.numpy, float32.numpy) else array

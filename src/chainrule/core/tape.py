@@ -32,7 +32,7 @@ class _Kept(NamedTuple):
 
     value: Any
     node: Node | None
-    index: int
+    place: int
 
 
 _sequence = itertools.count()

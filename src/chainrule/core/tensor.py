@@ -408,7 +408,7 @@ class Tensor(_Attached):
         return (self[i] for i in range(self._value.shape[0]))
 
 
-def _restore(kind: type, value: np.ndarray, leaf: bool, state: dict | None, grad: np.ndarray | None) -> Tensor:
+def _restore(kind: type[Tensor], value: np.ndarray, leaf: bool, state: dict | None, grad: np.ndarray | None) -> Tensor:
     tensor = kind.__new__(kind)
     Tensor.__init__(tensor, value)
     if state:

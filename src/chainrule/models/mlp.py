@@ -83,6 +83,6 @@ class MLP(nn.Sequential):
         """Return the output of the last layer; a sample with several axes is flattened first."""
         return super().forward(x if x.ndim <= 2 else reshape(x, (x.shape[0], -1)))
 
-    def __getitem__(self, index: int | slice) -> nn.Module:
+    def __getitem__(self, index: int | slice) -> nn.Module:  # type: ignore[override]
         """Return a layer, or a Sequential of several: part of a perceptron is no perceptron of these sizes."""
         return nn.Sequential(*list(self)[index]) if isinstance(index, slice) else super().__getitem__(index)

@@ -70,7 +70,7 @@ def _input_gradient(
     count = dy.shape[2:]
     dx = np.zeros((dy.shape[0], channels, *size), dy.dtype)
     rows = np.swapaxes(w.reshape(groups, out // groups, math.prod(w.shape[1:])), 1, 2)  # [groups, c / g * k, o / g]
-    inside = tuple(slice(low, low + n) for n, (low, _) in zip(size, padding))
+    inside: tuple[Any, ...] = tuple(slice(low, low + n) for n, (low, _) in zip(size, padding))
     bordered = tuple(low + n + high for n, (low, high) in zip(size, padding))
     for part in blocks(dy.shape[0], window_bytes(channels, kernel, count, dy.itemsize)):
         product = np.matmul(rows, _grouped(dy[part], groups))

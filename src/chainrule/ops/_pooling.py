@@ -18,7 +18,7 @@ import numpy as np
 from chainrule.core.bind import bind
 from chainrule.core.dtypes import int64
 from chainrule.core.errors import DTypeError, ShapeError
-from chainrule.core.primitive import Invalid, Sample, TensorType, primitive
+from chainrule.core.primitive import Invalid, Primitive, Sample, TensorType, primitive
 from chainrule.ops._windows import Pads, Sizes, counts, fitting, padded, positions, view
 
 __all__ = ["overlap_add_p", "window_argmax_p", "window_spread_p", "window_sum_p", "windows_p"]
@@ -141,7 +141,7 @@ def _overlap_of(shape: Sizes, how: dict[str, Sizes]) -> tuple[Sizes, dict[str, S
     return (*_lead(shape, how["size"]), *_fits(shape, how), *how["size"]), rest
 
 
-overlap_add_p = primitive(
+overlap_add_p: Primitive = primitive(
     "overlap_add",
     reference=_overlap_add,
     shape=_overlap_shape,
@@ -230,7 +230,7 @@ def _window_spread_shape(x: TensorType, *, shape: Sizes, size: Sizes, stride: Si
     return TensorType((*_lead(x.shape, size), *shape), x.dtype)
 
 
-window_spread_p = primitive(
+window_spread_p: Primitive = primitive(
     "window_spread",
     reference=_window_spread,
     shape=_window_spread_shape,

@@ -78,7 +78,7 @@ def padded(x: np.ndarray, padding: Pads, fill: Any = 0) -> np.ndarray:
     lead = x.ndim - len(padding)
     shape = (*x.shape[:lead], *(low + n + high for n, (low, high) in zip(x.shape[lead:], padding)))
     out = np.full(shape, fill, x.dtype) if fill else np.zeros(shape, x.dtype)
-    inside = tuple(slice(low, low + n) for n, (low, _) in zip(x.shape[lead:], padding))
+    inside: tuple[Any, ...] = tuple(slice(low, low + n) for n, (low, _) in zip(x.shape[lead:], padding))
     out[(..., *inside)] = x
     return out
 
@@ -92,7 +92,7 @@ def view(x: np.ndarray, size: Sizes, count: Sizes, stride: Sizes, dilation: Size
     return np.lib.stride_tricks.as_strided(x, shape, (*x.strides[:lead], *inner, *outer), writeable=False)
 
 
-def positions(size: Sizes, count: Sizes, stride: Sizes, dilation: Sizes) -> Iterator[tuple[Sizes, tuple]]:
+def positions(size: Sizes, count: Sizes, stride: Sizes, dilation: Sizes) -> Iterator[tuple[tuple[Any, ...], tuple]]:
     """Yield each place in the window, and the slices of a bordered array that hold it in every window."""
     for place in itertools.product(*map(range, size)):
         starts = [k * d for k, d in zip(place, dilation)]

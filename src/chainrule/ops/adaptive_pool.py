@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ Setting = int | None | Sequence[int | None]
 def _sizes(name: str, output_size: Setting, shape: Sizes) -> Sizes:
     """Return the output's size per axis; None keeps the input's."""
     n = len(shape)
-    given = tuple(output_size) if isinstance(output_size, tuple | list) else (output_size,) * n
+    given: tuple[Any, ...] = tuple(output_size) if isinstance(output_size, tuple | list) else (output_size,) * n
     if len(given) != n or any(not (m is None or (isinstance(m, int) and m >= 0)) for m in given):
         many = f", or {n} of them" if n > 1 else ""
         raise ValueError(f"{name}.output_size must be an int >= 0 or None{many}; got {output_size!r}.")

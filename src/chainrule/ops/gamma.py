@@ -57,7 +57,7 @@ def _polygamma(x: np.ndarray, *, n: int) -> np.ndarray:
     wide = x.astype(np.float64)
     if n == 0:
         return digamma64(wide).astype(x.dtype)
-    return ((-1.0) ** (n + 1) * math.factorial(n) * zeta64(np.float64(n + 1), wide)).astype(x.dtype)
+    return ((-1.0) ** (n + 1) * math.factorial(n) * zeta64(np.asarray(n + 1.0), wide)).astype(x.dtype)
 
 
 polygamma_p: Primitive = primitive(

@@ -7,8 +7,10 @@ weights, to the grid; it is 0 along an axis where a point is moved to the border
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -166,11 +168,11 @@ def grid_sample(
         y = _pixels(x, [nearest_even(p.detach()) for p in positions], align, "zeros")
     else:
         moved = padding_mode if mode == "bicubic" else "zeros"  # cubic taps are moved inside one by one
-        y = None
+        parts = []
         for taps in itertools.product(*map(_TAPS[mode], positions)):
             weight = math.prod((w for _, w in taps[1:]), start=taps[0][1])
-            part = _pixels(x, [place for place, _ in taps], align, moved) * reshape(weight, (*weight.shape, 1))
-            y = part if y is None else y + part
+            parts.append(_pixels(x, [place for place, _ in taps], align, moved) * reshape(weight, (*weight.shape, 1)))
+        y = functools.reduce(operator.add, parts)
     return reshape(permute_dims(y, (0, 2, 1)), (batch, channels, *out))
 
 

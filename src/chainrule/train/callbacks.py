@@ -188,6 +188,8 @@ class JSONLines(Callback):
                 self._handle = None
 
     def _append(self, record: Record) -> None:
+        if self._handle is None:
+            raise RuntimeError(f"{self.path} is not open: JSONLines gets records between on_start and on_end.")
         line = (json.dumps(record) + "\n").encode()
         files.write(self._handle, line)
         self.length += len(line)
