@@ -167,3 +167,10 @@ def test_the_upstream_gradient_has_the_containers_of_the_result():
     assert message_of(GradientError, lambda: pull(f64(1.0))) == (
         "vjp: the upstream gradient must have the containers of the result."
     )
+
+
+def test_the_result_of_vjp_stays_connected_to_an_outer_gradient():
+    outer = cr.grad(lambda x: cr.vjp(lambda y: y * x * 3, x * 2)[0])
+    assert outer(f64(5.0)).item() == 60.0  # d/dx 6 x^2
+    y, _ = cr.vjp(lambda x: x * 3, f64(5.0))
+    assert not y.requires_grad

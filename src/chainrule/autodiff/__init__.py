@@ -6,6 +6,7 @@ differentiated again.
 
 from chainrule.autodiff.backward import backward, gradients
 from chainrule.autodiff.custom import custom_gradient
+from chainrule.autodiff.jacobian import hessian, hvp, jacobian, linearize
 from chainrule.autodiff.jvp import jvp
 from chainrule.autodiff.numerical import check_gradients, numerical_gradient
 from chainrule.autodiff.transforms import grad, value_and_grad, vjp
@@ -18,7 +19,11 @@ __all__ = [
     "custom_gradient",
     "grad",
     "gradients",
+    "hessian",
+    "hvp",
+    "jacobian",
     "jvp",
+    "linearize",
     "numerical_gradient",
     "value_and_grad",
     "vjp",

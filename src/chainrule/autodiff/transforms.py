@@ -16,7 +16,7 @@ from chainrule.core.bind import bind
 from chainrule.core.context import enable_grad, local
 from chainrule.core.errors import DTypeError, GradientError, IndexRangeError
 from chainrule.core.primitive import PRIMITIVES
-from chainrule.core.tape import Leaf, Node
+from chainrule.core.tape import Leaf, Node, next_sequence, origin
 from chainrule.core.tensor import Tensor, unrecorded
 from chainrule.ops._inputs import as_tensor
 
@@ -114,6 +114,7 @@ def vjp(function: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], 
 
     Raises:
         DTypeError: an argument is not a float.
+        GradientError: the result holds something else than tensors.
 
     Example:
         >>> import chainrule as cr
@@ -121,11 +122,14 @@ def vjp(function: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], 
         >>> pull(cr.ones(2))
         (tensor([2., 4.], shape=(2,), dtype=float32),)
     """
-    given = list(args)
+    given, start = list(args), next_sequence()
     with enable_grad():
         aliases = [_alias_argument(given, position) for position in range(len(given))]
         result = function(*given)
     outputs, structure = tree.flatten(result)
+    for out in outputs:
+        if not isinstance(out, Tensor):
+            raise GradientError(f"vjp needs a function that returns tensors; it returned {type(out).__name__}.")
 
     def pull(upstream: Any) -> tuple:
         seeds, given_structure = tree.flatten(upstream)
@@ -133,7 +137,16 @@ def vjp(function: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], 
             raise GradientError("vjp: the upstream gradient must have the containers of the result.")
         return tuple(_pull(outputs, aliases, seeds, local.grad)[0])
 
-    return tree.unflatten(structure, [unrecorded(out) for out in outputs]), pull
+    return released(result, start), pull
+
+
+def released(results: Any, start: int) -> Any:
+    """Return tensors without their tape, where all that they depend on was made since `start`, a sequence number."""
+
+    def alone(tensor: Tensor) -> bool:
+        return tensor._node is not None and origin(tensor._node) > start
+
+    return tree.map_leaves(lambda tensor: unrecorded(tensor) if alone(tensor) else tensor, results)
 
 
 def _alias_argument(args: list[Any], position: int) -> tuple[list[Tensor], Any]:

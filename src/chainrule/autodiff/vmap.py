@@ -43,9 +43,10 @@ class Batched(Lifted):
 
     def concrete(self, wish: str) -> np.ndarray:
         """Refuse: there is one value per sample."""
+        count = self.data.shape[0]
         raise TraceError(
-            f"{wish} asks for the value of a tensor inside vmap, which has one for each of {self.data.shape[0]} samples."
-            " Use cr.where instead of `if`, or return the tensor and read it after the call.",
+            f"{wish} asks for the value of a tensor inside vmap, which has one for each of {count} samples. "
+            "Use cr.where instead of `if`, or return the tensor and read it after the call.",
             location=user_location(),
         )
 
