@@ -1,11 +1,10 @@
-"""Random numbers: one primitive that gives bits, and distributions made of it by exact arithmetic.
-
-    random_bits(key, offset)[i] = word offset + i of the Philox stream `key`
+"""Random numbers: distributions made of random bits by exact arithmetic.
 
 A generator (`chainrule.core.random`) holds key and offset; each draw takes its words from it, one per value of float32
-and bfloat16, two per value of all else. Bits become numbers by shifts, integer arithmetic and, for the normal
-distributions, `normal_quantile`, which is a fixed polynomial: so eager and compiled steps, on all machines, draw equal
-numbers. Draws are differentiable in their tensor parameters (`low`, `high`, `mean`, `std`).
+and bfloat16, two per value of all else. Bits become numbers by shifts, integer arithmetic and, where a distribution
+needs more, fixed polynomials (`normal_quantile`, `fixed_log`, `fixed_exp`): so eager and compiled steps, on all
+machines, draw equal numbers. Draws are differentiable in their tensor parameters `low`, `high`, `mean`, `std`, `rate`.
+Those made of logarithms stand in `_distributions.py`.
 """
 
 from __future__ import annotations
@@ -15,13 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.bind import bind
-from chainrule.core.dtypes import bfloat16, bool_, float32, float64, int64, to_dtype, uint32, uint64
+from chainrule.core.dtypes import bool_, float32, int64, to_dtype, uint64
 from chainrule.core.errors import DTypeError, ShapeError
-from chainrule.core.philox import philox_bits
-from chainrule.core.primitive import Invalid, Sample, TensorType, primitive
 from chainrule.core.random import Generator, default_generator, manual_seed
 from chainrule.core.tensor import Tensor
+from chainrule.ops._bits import float_dtype, inside, unit, word_pair
+from chainrule.ops._distributions import beta, categorical, dirichlet, exponential, gamma, gumbel, multinomial
 from chainrule.ops._inputs import as_tensor, cast, sizes_tuple
 from chainrule.ops.gather import take
 from chainrule.ops.quantile import normal_quantile
@@ -31,8 +29,15 @@ from chainrule.ops.sort import argsort
 __all__ = [
     "Generator",
     "bernoulli",
+    "beta",
+    "categorical",
     "default_generator",
+    "dirichlet",
+    "exponential",
+    "gamma",
+    "gumbel",
     "manual_seed",
+    "multinomial",
     "normal",
     "permutation",
     "randint",
@@ -42,73 +47,6 @@ __all__ = [
 
 Shape = int | tuple[int, ...] | list[int]
 Number = float | Tensor
-
-
-# ---------------------------------------------------------------------------------------------------- bits
-def _bits_shape(key: TensorType, offset: TensorType, *, shape: tuple[int, ...]) -> TensorType:
-    if key != offset or key != TensorType((), uint64):
-        raise DTypeError(f"random_bits: key and offset must be uint64 without axes; got {key} and {offset}.")
-    if any(n < 0 for n in shape):
-        raise ShapeError(f"random_bits: sizes must be >= 0; got the shape {shape}.")
-    return TensorType(shape, uint32)
-
-
-random_bits_p = primitive(
-    "random_bits",
-    source="Salmon et al., SC 2011",
-    reference=lambda key, offset, *, shape: philox_bits(int(key), int(offset), math.prod(shape)).reshape(shape),
-    shape=_bits_shape,
-    samples=[
-        Sample((np.uint64(7), np.uint64(0)), {"shape": (5,)}, smooth=False),
-        Sample((np.uint64(7), np.uint64(3)), {"shape": (2, 3)}, smooth=False),
-        Sample((np.uint64(2**64 - 1), np.uint64(2**40)), {"shape": ()}, smooth=False),
-        Sample((np.uint64(7), np.uint64(0)), {"shape": (0, 3)}, smooth=False),
-    ],
-    invalid=[
-        Invalid(
-            (np.uint64(7), np.zeros(2, np.uint64)),
-            "random_bits: key and offset must be uint64 without axes; got u64[] and u64[2].",
-            {"shape": (2,)},
-        ),
-        Invalid(
-            (np.uint64(7), np.uint64(0)), "random_bits: sizes must be >= 0; got the shape (-1,).", {"shape": (-1,)}
-        ),
-    ],
-)
-
-
-def _words(shape: tuple[int, ...], generator: Generator | None) -> Tensor:
-    """Return uint32 words that nobody gets again."""
-    key, offset = (generator or default_generator).take(math.prod(shape))
-    return bind(random_bits_p, key, offset, shape=shape)
-
-
-def _pair(shape: tuple[int, ...], generator: Generator | None) -> tuple[Tensor, Tensor]:
-    """Return two words per value."""
-    words = _words((2, *shape), generator)
-    return words[0], words[1]
-
-
-def _unit(shape: tuple[int, ...], dtype: Any, generator: Generator | None) -> Tensor:
-    """Return multiples of 2^-24 (float64: 2^-53, bfloat16: 2^-8) in [0, 1), each equally likely."""
-    if dtype is float64:
-        high, low = _pair(shape, generator)
-        return (cast(high >> 5, float64) * 2.0**26 + cast(low >> 6, float64)) * 2.0**-53
-    kept = 8 if dtype is bfloat16 else 24
-    return cast(_words(shape, generator) >> (32 - kept), dtype) * 2.0**-kept
-
-
-def _inside(shape: tuple[int, ...], generator: Generator | None) -> Tensor:
-    """Return odd multiples of 2^-53 in (0, 1) as float64: never 0 or 1, and symmetric around 1/2."""
-    high, low = _pair(shape, generator)
-    return (cast(high >> 6, float64) * 2.0**27 + (cast(low >> 6, float64) * 2.0 + 1.0)) * 2.0**-53
-
-
-def _float(name: str, dtype: Any) -> Any:
-    target = float32 if dtype is None else to_dtype(dtype)
-    if not target.is_float:
-        raise DTypeError(f"random.{name} draws floats; got dtype {target.name}: use randint or .astype.")
-    return target
 
 
 # ---------------------------------------------------------------------------------------------------- floats
@@ -139,7 +77,7 @@ def uniform(
         >>> bool(cr.all(x >= -1)), bool(cr.all(x < 1))
         (True, True)
     """
-    u = _unit(sizes_tuple(shape, "random.uniform"), _float("uniform", dtype), generator)
+    u = unit(sizes_tuple(shape, "random.uniform"), float_dtype("uniform", dtype), generator)
     if not isinstance(low, Tensor) and not isinstance(high, Tensor):
         return u if (low, high) == (0.0, 1.0) else u * float(high - low) + float(low)
     return u * (high - low) + low
@@ -173,8 +111,8 @@ def normal(
 
     Source: inversion, with Wichura's AS 241 (1988); see `normal_quantile`.
     """
-    sizes, target = sizes_tuple(shape, "random.normal"), _float("normal", dtype)
-    z = cast(normal_quantile(_inside(sizes, generator)), target)
+    sizes, target = sizes_tuple(shape, "random.normal"), float_dtype("normal", dtype)
+    z = cast(normal_quantile(inside(sizes, generator)), target)
     plain = not isinstance(mean, Tensor) and not isinstance(std, Tensor) and (mean, std) == (0.0, 1.0)
     return z if plain else z * std + mean
 
@@ -217,7 +155,7 @@ def truncated_normal(
 
     Source: inversion, as `torch.nn.init.trunc_normal_`; F is Python's `math.erfc`.
     """
-    sizes, target = sizes_tuple(shape, "random.truncated_normal"), _float("truncated_normal", dtype)
+    sizes, target = sizes_tuple(shape, "random.truncated_normal"), float_dtype("truncated_normal", dtype)
     if not std > 0:
         raise ValueError(f"truncated_normal.std must be a float > 0; got {std}.")
     if not low < high:
@@ -225,7 +163,7 @@ def truncated_normal(
     a, b = (low - mean) / std, (high - mean) / std
     sign = -1.0 if a > 0 else 1.0  # both bounds in the upper tail: draw in the lower one, where F has its digits
     first, last = (_below(a), _below(b)) if sign > 0 else (_below(-b), _below(-a))
-    z = normal_quantile(_inside(sizes, generator) * (last - first) + first)
+    z = normal_quantile(inside(sizes, generator) * (last - first) + first)
     return clip(cast(z * (sign * std) + mean, target), low, high)
 
 
@@ -263,7 +201,7 @@ def bernoulli(
         raise ValueError(f"bernoulli.p must be a float in [0, 1]; got {p}.")
     chance = as_tensor(p)
     sizes = chance.shape if shape is None else sizes_tuple(shape, "random.bernoulli")
-    hits = _unit(sizes, float32, generator) < cast(chance, float32)
+    hits = unit(sizes, float32, generator) < cast(chance, float32)
     return cast(hits, bool_ if dtype is None else to_dtype(dtype))
 
 
@@ -303,7 +241,7 @@ def randint(shape: Shape, low: int, high: int, *, dtype: Any = None, generator: 
         raise ValueError(f"randint.high must be an int > low = {low}; got {high}.")
     if low < limits.min or high - 1 > limits.max:
         raise ValueError(f"randint: {target.name} holds [{limits.min}, {limits.max}], not [{low}, {high - 1}].")
-    r1, r0 = (cast(word, uint64) for word in _pair(sizes_tuple(shape, "random.randint"), generator))
+    r1, r0 = (cast(word, uint64) for word in word_pair(sizes_tuple(shape, "random.randint"), generator))
     n1, n0 = divmod(high - low, 1 << 32)
     low_word = (1 << 32) - 1
     middle = ((r0 * n0) >> 32) + ((r1 * n0) & low_word) + ((r0 * n1) & low_word)
@@ -335,6 +273,6 @@ def permutation(x: int | Tensor, *, generator: Generator | None = None) -> Tenso
     """
     if isinstance(x, Tensor) and not x.ndim:
         raise ShapeError("random.permutation needs an int, or a tensor with axes; got a tensor of shape ().")
-    high, low = _pair(sizes_tuple(x.shape[0] if isinstance(x, Tensor) else x, "random.permutation"), generator)
+    high, low = word_pair(sizes_tuple(x.shape[0] if isinstance(x, Tensor) else x, "random.permutation"), generator)
     order = argsort((cast(high, uint64) << 32) | cast(low, uint64))
     return take(x, order, axis=0) if isinstance(x, Tensor) else order
