@@ -19,7 +19,9 @@ from chainrule.ops.composite import *  # noqa: F403
 from chainrule.ops.conv import *  # noqa: F403
 from chainrule.ops.conv_transpose import *  # noqa: F403
 from chainrule.ops.convert import *  # noqa: F403
+from chainrule.ops.counting import *  # noqa: F403
 from chainrule.ops.creation import *  # noqa: F403
+from chainrule.ops.differences import *  # noqa: F403
 from chainrule.ops.einsum import *  # noqa: F403
 from chainrule.ops.entropy import *  # noqa: F403
 from chainrule.ops.exponential import *  # noqa: F403
@@ -42,7 +44,10 @@ from chainrule.ops.product import *  # noqa: F403
 from chainrule.ops.quantile import *  # noqa: F403
 from chainrule.ops.reduce import *  # noqa: F403
 from chainrule.ops.rounding import *  # noqa: F403
+from chainrule.ops.running import *  # noqa: F403
 from chainrule.ops.scan import *  # noqa: F403
+from chainrule.ops.scatter import *  # noqa: F403
+from chainrule.ops.segment import *  # noqa: F403
 from chainrule.ops.selection import *  # noqa: F403
 from chainrule.ops.shape import *  # noqa: F403
 from chainrule.ops.sort import *  # noqa: F403
@@ -58,8 +63,8 @@ FILES = (
     *("arithmetic", "powers", "exponential", "trigonometric", "hyperbolic"),
     *("special", "normal", "gamma", "bessel", "entropy", "composite"),
     *("rounding", "compare", "logical", "selection", "astype"),
-    *("reduce", "product", "scan", "statistics"),
-    *("shape", "join", "pad", "index", "gather", "sort", "triangle"),
+    *("reduce", "product", "scan", "running", "differences", "statistics"),
+    *("shape", "join", "pad", "index", "gather", "scatter", "segment", "sort", "counting", "triangle"),
     *("matmul", "einsum", "quantile"),
     *("conv", "conv_transpose", "pool", "unpool", "avg_pool", "adaptive_pool", "window"),
     *("interpolate", "image", "grid"),

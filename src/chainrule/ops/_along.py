@@ -20,11 +20,11 @@ from chainrule.core.primitive import Invalid, Sample, TensorType, primitive
 from chainrule.core.tensor import Tensor
 from chainrule.ops.creation import zeros
 
-__all__ = ["add_along_p", "place_along", "take_along", "take_along_p"]
+__all__ = ["add_along_p", "check_along", "check_range", "place_along", "take_along", "take_along_p"]
 
 
 # ---------------------------------------------------------------------------------------------------- shared rules
-def _check(name: str, x: TensorType, indices: TensorType, axis: int) -> TensorType:
+def check_along(name: str, x: TensorType, indices: TensorType, axis: int) -> TensorType:
     """Return the type of what is picked."""
     if indices.dtype is not int64:
         raise DTypeError(f"{name}: indices must be int64; got {indices.dtype.name}: use .astype(cr.int64).")
@@ -42,7 +42,7 @@ def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
     return (*shape[:axis], *shape[axis + 1 :])
 
 
-def _in_range(name: str, shape: tuple[int, ...], indices: np.ndarray, axis: int) -> None:
+def check_range(name: str, shape: tuple[int, ...], indices: np.ndarray, axis: int) -> None:
     """Refuse indices outside the axis.
 
     Raises:
@@ -58,12 +58,12 @@ def _in_range(name: str, shape: tuple[int, ...], indices: np.ndarray, axis: int)
 
 # ---------------------------------------------------------------------------------------------------- references
 def _take(x: np.ndarray, indices: np.ndarray, *, axis: int) -> np.ndarray:
-    _in_range("take_along", x.shape, indices, axis)
+    check_range("take_along", x.shape, indices, axis)
     return np.take_along_axis(x, indices, axis)
 
 
 def _add(x: np.ndarray, indices: np.ndarray, updates: np.ndarray, *, axis: int) -> np.ndarray:
-    _in_range("add_along", x.shape, indices, axis)
+    check_range("add_along", x.shape, indices, axis)
     out = np.array(np.moveaxis(x, axis, -1), order="C")  # [rows, n]
     rows = math.prod(out.shape[:-1])
     picked = np.moveaxis(indices, axis, -1)
@@ -108,7 +108,7 @@ def _refusals(name: str, *, updates: bool) -> list[Invalid]:
 take_along_p = primitive(
     "take_along",
     reference=_take,
-    shape=lambda x, indices, *, axis: _check("take_along", x, indices, axis),
+    shape=lambda x, indices, *, axis: check_along("take_along", x, indices, axis),
     linear=(0,),
     transpose=(lambda g, x_shape, indices, *, axis: place_along(g, indices, x_shape, axis), None),
     samples=[
@@ -121,7 +121,7 @@ take_along_p = primitive(
 
 
 def _add_shape(x: TensorType, indices: TensorType, updates: TensorType, *, axis: int) -> TensorType:
-    _check("add_along", x, indices, axis)
+    check_along("add_along", x, indices, axis)
     if updates.dtype is not x.dtype or x.dtype.kind == "bool":
         raise DTypeError(
             f"add_along: x is {x.dtype.name} and the updates are {updates.dtype.name}; "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from chainrule.core.bind import bind
-from chainrule.core.primitive import Edge
+from chainrule.core.primitive import PRIMITIVES, Edge
 from chainrule.core.tensor import Tensor
 from chainrule.ops._elementwise import ANY, POSITIVE, elementwise
 from chainrule.ops._inputs import as_tensor, pair
@@ -50,7 +50,7 @@ log1p_p = elementwise(
 def _share(x1: Tensor, x2: Tensor) -> Tensor:
     """Return the part of x1 in e^x1 + e^x2; half where both are the same infinity."""
     same = logical_and(isinf(x1), x1 == x2)
-    return 1.0 / (1.0 + exp(where(same, 0.0, x2 - x1)))
+    return bind(PRIMITIVES["sigmoid"], where(same, 0.0, x1 - x2))  # its own slope neither overflows nor is NaN
 
 
 logaddexp_p = elementwise(
