@@ -81,15 +81,15 @@ def test_a_part_of_it_is_a_sequential_and_a_copy_is_a_perceptron():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (dict(sizes=(784,)), "MLP.sizes must be at least two integers >= 1; got (784,)."),
-        (dict(sizes=(784, 0, 10)), "MLP.sizes must be at least two integers >= 1; got (784, 0, 10)."),
-        (dict(sizes=(784, 2.5)), "MLP.sizes must be at least two integers >= 1; got (784, 2.5)."),
+        ({"sizes": (784,)}, "MLP.sizes must be at least two integers >= 1; got (784,)."),
+        ({"sizes": (784, 0, 10)}, "MLP.sizes must be at least two integers >= 1; got (784, 0, 10)."),
+        ({"sizes": (784, 2.5)}, "MLP.sizes must be at least two integers >= 1; got (784, 2.5)."),
         (
-            dict(sizes=(4, 2), activation="rellu"),
+            {"sizes": (4, 2), "activation": "rellu"},
             "MLP.activation must be one of relu, sigmoid, tanh, leaky_relu, elu, selu, silu, gelu, softplus, identity; "
             "got 'rellu'; did you mean 'relu'?",
         ),
-        (dict(sizes=(4, 2), dropout=1.0), "MLP.dropout must be a number in [0, 1); got 1.0."),
+        ({"sizes": (4, 2), "dropout": 1.0}, "MLP.dropout must be a number in [0, 1); got 1.0."),
     ],
 )
 def test_a_wrong_setting_says_what_is_allowed(arguments, message):

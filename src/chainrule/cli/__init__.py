@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["main", "run"]
+__all__ = ["run"]
 
 
 def main() -> None:

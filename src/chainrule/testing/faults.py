@@ -74,6 +74,9 @@ def fail_at(kind: str, n: int, *, partial: bool = True, lasting: bool = False) -
         partial: a failing write has written half of its data; default True.
         lasting: every later call of any kind fails too, as on a full or vanished disk; default False.
 
+    Yields:
+        The `Fault`, which counts and says whether it fired.
+
     Raises:
         ValueError: an unknown kind, or n below 1.
 

@@ -7,6 +7,7 @@ a second, so that a short step does not wait for the terminal. A file or a pipe 
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Progress"]
 
 INTERVAL = 0.1  # seconds between two drawings
+LEAST_BAR = 8  # columns; numbers make room for it
 SKIP = ("epoch", "step", "lr", "samples", "seconds")  # parts of a record that are no measurements
 
 
@@ -94,13 +96,20 @@ class _Status:
         self.left = (self.total - self.done) / rate if rate else float("nan")  # seconds
         self.loss, self.lr = loss, trainer.learning_rate
 
-    @property
-    def text(self) -> str:
-        """The numbers beside the bar."""
-        loss = f"loss {self.loss:.4f}  " if self.loss is not None else ""
-        speed = f"{self.rate:,.0f} samples/s  " if self.rate else ""
-        left = f"{_duration(self.left)} left" if self.left == self.left else ""
-        return f"{loss}lr {self.lr:.3g}  {speed}{left}"
+    def text(self, room: int = 80) -> str:
+        """Return the numbers beside the bar, as many as there is room for."""
+        parts = {
+            "loss": f"loss {self.loss:.4f}" if self.loss is not None else "",
+            "lr": f"lr {self.lr:.3g}",
+            "speed": f"{self.rate:,.0f} samples/s" if self.rate else "",
+            "left": f"{_duration(self.left)} left" if self.left == self.left else "",
+        }
+        for least in ("", "speed", "lr", "loss", "left"):
+            parts.pop(least, None)
+            text = "  ".join(part for part in parts.values() if part)
+            if len(text) <= room:
+                return text
+        return ""
 
 
 def epoch_line(record: Record, epochs: int) -> str:
@@ -131,9 +140,9 @@ class EpochTable:
         >>> record = {"epoch": 0, "step": 938, "train_loss": 0.5, "lr": 0.01, "samples": 60000, "seconds": 2.0}
         >>> table = EpochTable(record, 12, width=40)
         >>> print("\\n".join([*table.head(), table.row(record)]))
-                train
-        epoch    loss    lr  samples/s    time
-         1/12  0.5000  0.01     30,000   2.0 s
+               train
+        epoch    loss        lr     time
+         1/12  0.5000      0.01    2.0 s
     """
 
     def __init__(self, record: Record, epochs: int, width: int):
@@ -149,13 +158,15 @@ class EpochTable:
         if name == "lr":
             return f"{record['lr']:.3g}"
         if name == "samples/s":
-            return f"{record['samples'] / max(record['seconds'], 1e-9):,.0f}"
+            text = f"{record['samples'] / max(record['seconds'], 1e-9):,.0f}"
+            return text if len(text) <= self._size(name) else f"{float(text.replace(',', '')):.1e}"
         if name == "time":
-            return f"{record['seconds']:.1f} s"
-        return f"{record[name]:.4f}"
+            seconds = record["seconds"]
+            return f"{seconds:.1f} s" if seconds < 1000 else f"{seconds / 60:.0f} min"
+        return _short(record[name], self._size(name))
 
     def _size(self, name: str) -> int:
-        least = {"lr": 7, "samples/s": 9, "time": 7}.get(name, 6)
+        least = {"lr": 8, "samples/s": 9, "time": 7}.get(name, 6)
         return max(least, len(name.partition("_")[2] or name))
 
     def _first(self) -> int:
@@ -167,14 +178,12 @@ class EpochTable:
     def head(self) -> list[str]:
         """Return the two lines above the rows: the splits, and the names of the numbers."""
         groups, names = " " * self._first(), f"{'epoch':>{self._first()}}"
-        shown = ""
-        for name in self.columns:
-            group, _, short = name.partition("_")
-            size = self._size(name)
-            title = group if short and group != shown else ""
-            shown = group
-            groups += f"  {title:>{size}}" if len(title) <= size else f"{title:>{size + 2}}"
-            names += f"  {short or name:>{size}}"
+        for group, members in itertools.groupby(self.columns, lambda name: name.partition("_")[0]):
+            columns = list(members)
+            span = sum(2 + self._size(name) for name in columns) - 2
+            title = group if "_" in columns[0] else ""
+            groups += "  " + title[:span].ljust(span)
+            names += "".join(f"  {name.partition('_')[2] or name:>{self._size(name)}}" for name in columns)
         return [groups.rstrip(), names]
 
     def row(self, record: Record) -> str:
@@ -186,6 +195,12 @@ class EpochTable:
         count = f"{record['epoch'] + 1}/{self.epochs}"
         cells = (f"  {self._cell(name, record):>{self._size(name)}}" for name in self.columns)
         return f"{count:>{self._first()}}" + "".join(cells)
+
+
+def _short(value: float, size: int) -> str:
+    """Return a number with as many of four decimals as fit into `size` characters."""
+    texts = (f"{value:.{digits}f}" for digits in (4, 3, 2, 1, 0))
+    return next((text for text in texts if len(text) <= size), f"{value:.0e}")
 
 
 def _duration(seconds: float) -> str:
@@ -245,7 +260,8 @@ class _Rich:
 
     def update(self, status: _Status) -> None:
         head = f"epoch {status.epoch}/{status.epochs}"
-        self.progress.update(self.task, completed=status.done, description=head, text=status.text)
+        room = self.progress.console.width - len(head) - len(" 100%  ") - LEAST_BAR
+        self.progress.update(self.task, completed=status.done, description=head, text=status.text(room))
         self.progress.refresh()
 
     def epoch(self, record: Record, epochs: int) -> None:
@@ -284,7 +300,7 @@ class _Notebook:
         self.bar = (
             f"<div style='font-family:monospace'>epoch {status.epoch}/{status.epochs} "
             f"<progress value='{share:.1f}' max='100' style='width:14em;vertical-align:middle'></progress> "
-            f"{share:.0f}% &nbsp;{status.text}</div>"
+            f"{share:.0f}% &nbsp;{status.text()}</div>"
         )
         self._show()
 

@@ -99,7 +99,7 @@ def unpack(files: dict[str, bytes]) -> dict[str, Any]:
     """
     try:
         whole = json.loads(files["state.json"])
-        tree, tensors = whole["state"], files["state.safetensors"]
+        tree, tensors, format = whole["state"], files["state.safetensors"], whole["format"]
         intact = (
             hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest() == whole["state_sha256"]
             and hashlib.sha256(tensors).hexdigest() == whole["tensors_sha256"]
@@ -108,8 +108,8 @@ def unpack(files: dict[str, bytes]) -> dict[str, Any]:
         raise CheckpointError(f"the checkpoint's state.json is damaged: {error}") from None
     if not intact:
         raise CheckpointError("the checkpoint is damaged: its content does not match its checksums.")
-    if whole["format"] != FORMAT:
-        raise CheckpointError(f"the checkpoint has format {whole['format']}; this version of chainrule reads {FORMAT}.")
+    if format != FORMAT:
+        raise CheckpointError(f"the checkpoint has format {format}; this version of chainrule reads {FORMAT}.")
     return _from_json(tree, decode(tensors, "the checkpoint's state.safetensors"))
 
 

@@ -53,7 +53,7 @@ class Trainer:
         >>> _ = cr.manual_seed(0)
         >>> model = nn.Linear(2, 2)
         >>> trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.5))
-        >>> loader = data.DataLoader(data.ArrayDataset([[0.0, 1.0], [1.0, 0.0]], [0, 1]), batch_size=2)
+        >>> loader = data.DataLoader(data.ArrayDataset(np.eye(2, dtype=np.float32), [1, 0]), batch_size=2)
         >>> history = trainer.fit(loader, epochs=20)
         >>> history[-1]["train_loss"] < history[0]["train_loss"]
         True
