@@ -59,7 +59,7 @@ class Module(Walk):
         self = super().__new__(cls)
         self.__dict__.update(
             training=True, _parameters={}, _buffers={}, _modules={}, _settings={}, _transient=set(),
-            _forward_pre_hooks={}, _forward_hooks={}, _backward_hooks={}, _base_version=0,
+            _forward_pre_hooks={}, _forward_hooks={}, _backward_hooks={}, _base_version=0, structure_version=1,
         )  # fmt: skip
         return self
 
