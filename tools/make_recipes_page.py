@@ -47,21 +47,22 @@ An error is one message on standard error; `--debug` adds the traceback.
 
 ## Stopping and resuming
 
-Ctrl-C and SIGTERM end the present step, save a checkpoint and print the command that goes on. A run that was killed or lost
-its power goes on with the same command and `--resume`, from the newest checkpoint (one after each epoch, and every
-`train.checkpoint_every` steps), and ends with **the same weights, bit for bit**, as one that was never stopped.
+Ctrl-C and SIGTERM end the present step, save a checkpoint and print the command that goes on. A run that was killed
+or lost its power goes on with the same command and `--resume`, from the newest checkpoint (one after each epoch, and
+every `train.checkpoint_every` steps), and ends with **the same weights, bit for bit**, as one that was never stopped.
 
 - Where the folder has no checkpoint yet, `--resume` starts afresh; where the run is finished, it only reports.
-- Changed settings are refused, and each is listed. Two may change: `train.checkpoint_every`, and `train.epochs` may grow,
-  unless the schedule was made as long as the run.
-- A damaged newest checkpoint is passed over, with a notice, and the one before it is taken. Where all are damaged, that is an error.
+- Changed settings are refused, and each is listed. Two may change: `train.checkpoint_every`, and `train.epochs` may
+  grow, unless the schedule was made as long as the run.
+- A damaged newest checkpoint is passed over, with a notice, and the one before it is taken. Where all are damaged,
+  that is an error.
 - The bits are promised for a given number of BLAS threads; the run records it, and resuming with another says so.
 
 ## Which curve chooses
 
-A recipe that chooses anything by a measurement (`train.early_stopping`, the plateau schedule) must hold samples out with
-`data.validation`; these are the second curve then, and the test set is measured once, at the end. A recipe that chooses nothing
-trains on all samples, and its second curve is the test set: watched, never used to choose.
+A recipe that chooses anything by a measurement (`train.early_stopping`, the plateau schedule) must hold samples out
+with `data.validation`; these are the second curve then, and the test set is measured once, at the end. A recipe that
+chooses nothing trains on all samples, and its second curve is the test set: watched, never used to choose.
 
 ## A recipe of your own
 
@@ -88,7 +89,8 @@ early_stopping = 3
 top_k = { k = 3 }
 ```
 
-`chainrule train mine.toml` runs it. `--set key=value` changes a setting on the way; the value is TOML, and text needs no quotes.
+`chainrule train mine.toml` runs it. `--set key=value` changes a setting on the way; the value is TOML, and text needs
+no quotes.
 """
 
 

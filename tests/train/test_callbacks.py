@@ -205,7 +205,10 @@ def test_tensorboard_writes_each_number_once(tmp_path, monkeypatch):
     board.on_end(None)
     board.on_end(None)
     step, epoch, closed = events
-    assert (step.step, [(v.tag, v.simple_value) for v in step.summary.value]) == (7, [("step/loss", 0.5), ("step/lr", 0.1)])
+    assert (step.step, [(v.tag, v.simple_value) for v in step.summary.value]) == (
+        7,
+        [("step/loss", 0.5), ("step/lr", 0.1)],
+    )
     assert (epoch.step, [(v.tag, v.simple_value) for v in epoch.summary.value]) == (9, [("epoch/train_loss", 0.25)])
     assert closed == "closed"
 

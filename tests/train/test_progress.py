@@ -57,7 +57,13 @@ def test_the_table_has_two_lines_of_headings_and_one_per_epoch():
 
 @pytest.mark.parametrize("width", range(12, 140, 4))
 def test_no_line_is_wider_than_the_terminal(width):
-    measured = {"train_loss": 1e9, "test_loss": -12.3456, "validation_loss": 123.25, "validation_accuracy": 0.5, "validation_top_k": 0.25}
+    measured = {
+        "train_loss": 1e9,
+        "test_loss": -12.3456,
+        "validation_loss": 123.25,
+        "validation_accuracy": 0.5,
+        "validation_top_k": 0.25,
+    }
     record = {**RECORD, **measured, "lr": 1.25e-5}
     table = EpochTable(record, 1000, width)
     lines = [*table.head(), table.row({**record, "epoch": 999, "seconds": 12345.678})]

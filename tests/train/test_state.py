@@ -33,7 +33,21 @@ def test_everything_comes_back_as_it_was():
 
 
 @pytest.mark.parametrize(
-    "dtype", ["float32", "float64", "bfloat16", "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
+    "dtype",
+    [
+        "float32",
+        "float64",
+        "bfloat16",
+        "bool",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "uint8",
+        "uint16",
+        "uint32",
+        "uint64",
+    ],
 )
 def test_every_dtype_keeps_its_bits(dtype):
     source = cr.asarray([0, 1, 3]).astype(dtype)

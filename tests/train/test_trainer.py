@@ -143,7 +143,9 @@ def test_schedules_step_per_update_or_epoch(compiled):
 def test_a_plateau_schedule_watches_what_it_is_told():
     model = network()
     optimizer = optim.SGD(model.parameters(), lr=0.1)
-    schedule = optim.ReduceLROnPlateau(optimizer, factor=0.5, patience=0, threshold=9.0, threshold_mode="abs", monitor="test_loss")
+    schedule = optim.ReduceLROnPlateau(
+        optimizer, factor=0.5, patience=0, threshold=9.0, threshold_mode="abs", monitor="test_loss"
+    )
     loader = loader_of(samples())
     history = trainer_of(model, optimizer, schedule=schedule).fit(loader, 3, {"test": loader_of(samples())})
     assert [record["lr"] for record in history] == pytest.approx([0.1, 0.1, 0.05])
