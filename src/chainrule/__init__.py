@@ -32,12 +32,16 @@ from chainrule.core.dtypes import (
 )
 from chainrule.core.dtypes import bool_ as bool
 from chainrule.core.tensor import Tensor
+from chainrule.core.threads import get_num_threads, requested_threads, set_num_threads
 from chainrule.ops import *  # noqa: F403
 
 __version__ = "0.1.0"
 
 _LAZY = ("data", "debug", "explain", "linalg", "metrics", "models", "nn", "optim", "recipes", "testing", "train")
-_LAZY_NAMES = {"load": "chainrule.nn.files", "save": "chainrule.nn.files", "find_nan": "chainrule.debug", "debug_nans": "chainrule.debug"}
+_LAZY_NAMES = {
+    **dict.fromkeys(("load", "save"), "chainrule.nn.files"),
+    **dict.fromkeys(("debug_nans", "find_nan", "graph", "trace_backward"), "chainrule.debug"),
+}
 
 __all__ = [
     *_autodiff.__all__,
@@ -53,10 +57,12 @@ __all__ = [
     "int16",
     "int32",
     "int64",
+    "get_num_threads",
     "is_grad_enabled",
     "jit",
     "no_grad",
     "promote",
+    "set_num_threads",
     "show",
     "uint8",
     "uint16",
@@ -77,3 +83,7 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+if (_threads := requested_threads()) is not None:
+    set_num_threads(_threads)

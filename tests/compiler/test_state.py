@@ -274,8 +274,8 @@ def test_a_consumed_gradient_says_so():
     with pytest.raises(GradientError) as error:
         w.grad
     assert error.value.message == (
-        "this gradient was used up by the optimizer inside a compiled step and was not kept; "
-        "write cr.jit(step, keep_grads=True) to read gradients after the call."
+        "this gradient was used up by the optimizer inside a compiled step and was not kept: "
+        "call zero_grad() before the next backward, or write cr.jit(step, keep_grads=True) to read gradients."
     )
     w.grad = None
     assert w.grad is None

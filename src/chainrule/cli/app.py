@@ -82,7 +82,10 @@ def options(
         bool, typer.Option("--debug", help="Show the traceback of an error.")
     ] = False,  # see cli.output.guarded
 ) -> None:
-    """Take the options that stand before the command."""
+    """Take the options that stand before the command, and one thread for matrix products unless asked for more."""
+    from chainrule.core.threads import requested_threads, set_num_threads
+
+    set_num_threads(requested_threads() or 1)
 
 
 @command(

@@ -9,6 +9,7 @@ import tempfile
 
 from chainrule.core.config import SWITCHES, cache_folder, data_folder
 from chainrule.core.errors import ChainruleError
+from chainrule.core.threads import get_num_threads
 from chainrule.data.mnist import FILES, PACKAGED, mnist, unpacked
 from chainrule.recipes import machine
 
@@ -36,12 +37,12 @@ def _versions() -> list[Row]:
 
 
 def _processor() -> list[Row]:
-    threads, source = machine.blas_threads()
+    threads = get_num_threads()
     features = machine.cpu_features()
     return [
         ("ok", "processors", f"{machine.cpus()} usable of {os.cpu_count()}"),
         ("ok", "vectors", ", ".join(features) if features else "NumPy does not say"),
-        ("ok", "BLAS", f"{machine.blas()}, {threads} thread{'s' if threads > 1 else ''} ({source})"),
+        ("ok", "BLAS", f"{machine.blas()}, {threads} thread{'s' if threads > 1 else ''} (CHAINRULE_THREADS)"),
     ]
 
 

@@ -34,6 +34,11 @@ SWITCHES = (
         "Separate words by commas.",
     ),
     Switch("CHAINRULE_DATA", (), "The folder with data sets in their official file formats."),
+    Switch(
+        "CHAINRULE_THREADS",
+        (),
+        "Threads for matrix products, at least 1; default: NumPy's own number, and 1 for `chainrule train`.",
+    ),
     Switch("CHAINRULE_CACHE", (), "The folder for converted data; default the user's cache folder."),
 )
 

@@ -182,8 +182,8 @@ class Tensor(_Attached):
             return interpreter.read_grad(self)
         if self._grad is CONSUMED:
             raise GradientError(
-                "this gradient was used up by the optimizer inside a compiled step and was not kept; "
-                "write cr.jit(step, keep_grads=True) to read gradients after the call."
+                "this gradient was used up by the optimizer inside a compiled step and was not kept: "
+                "call zero_grad() before the next backward, or write cr.jit(step, keep_grads=True) to read gradients."
             )
         return self._grad
 

@@ -1,4 +1,4 @@
-"""What computes: versions, processor, BLAS and its threads, as far as Python can know without another library.
+"""What computes: versions, processor, BLAS and its threads.
 
 An eager run repeats its bits for a given number of BLAS threads, so a run records it and a resumed one compares.
 """
@@ -12,15 +12,11 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["blas", "blas_threads", "cpu_features", "cpus", "describe", "versions"]
+from chainrule.core.threads import get_num_threads
 
-LIBRARIES = ("numpy", "ml_dtypes", "safetensors", "pillow", "typer", "rich")
-_THREAD_VARIABLES = {
-    "openblas": ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS"),
-    "mkl": ("MKL_NUM_THREADS", "OMP_NUM_THREADS"),
-    "accelerate": ("VECLIB_MAXIMUM_THREADS",),
-    "blis": ("BLIS_NUM_THREADS", "OMP_NUM_THREADS"),
-}
+__all__ = ["blas", "cpu_features", "cpus", "describe", "versions"]
+
+LIBRARIES = ("numpy", "ml_dtypes", "safetensors", "pillow", "typer", "rich", "threadpoolctl")
 
 
 def versions() -> dict[str, str]:
@@ -76,25 +72,6 @@ def blas() -> str:
     return f"{found.get('name', 'unknown')} {found.get('version', '')}".strip()
 
 
-def blas_threads() -> tuple[int, str]:
-    """Return how many threads NumPy's BLAS uses, and where that was said.
-
-    Returns:
-        The number, and the environment variable or "one per processor".
-
-    Example:
-        >>> threads, source = blas_threads()
-        >>> threads >= 1
-        True
-    """
-    name = next((name for name in _THREAD_VARIABLES if name in blas().lower()), "openblas")
-    for variable in _THREAD_VARIABLES[name]:
-        text = os.environ.get(variable, "").split(",")[0].strip()
-        if text.isdigit() and int(text) > 0:
-            return min(int(text), cpus()), variable
-    return cpus(), "one per processor"
-
-
 def describe() -> dict[str, Any]:
     """Return what a run records of the machine: system, processors, BLAS and its threads.
 
@@ -106,7 +83,7 @@ def describe() -> dict[str, Any]:
         "system": f"{sys.platform} {platform.machine()}",
         "cpus": cpus(),
         "blas": blas(),
-        "blas_threads": blas_threads()[0],
+        "blas_threads": get_num_threads(),
     }
 
 

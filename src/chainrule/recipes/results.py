@@ -14,11 +14,12 @@ import numpy as np
 
 from chainrule.core.context import no_grad
 from chainrule.core.errors import RecipeError
+from chainrule.core.threads import get_num_threads
 from chainrule.explain import LayerStates, RunReport, report, worst_mistakes
 from chainrule.ops import asarray
 from chainrule.recipes.build import EVALUATION_BATCH, load_split, make_loss
 from chainrule.recipes.folder import Run
-from chainrule.recipes.machine import blas_threads, versions
+from chainrule.recipes.machine import versions
 from chainrule.recipes.pictures import read_digit
 
 __all__ = ["Evaluation", "Prediction", "evaluate", "network_name", "predict", "write_report"]
@@ -214,7 +215,7 @@ def _last(run: Run) -> dict[str, Any]:
 
 
 def _threads(run: Run) -> int:
-    return _last(run).get("machine", {}).get("blas_threads", blas_threads()[0])
+    return _last(run).get("machine", {}).get("blas_threads", get_num_threads())
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
