@@ -16,11 +16,13 @@ from chainrule.ops.avg_pool import *  # noqa: F403
 from chainrule.ops.bessel import *  # noqa: F403
 from chainrule.ops.compare import *  # noqa: F403
 from chainrule.ops.composite import *  # noqa: F403
+from chainrule.ops.constants import *  # noqa: F403
 from chainrule.ops.conv import *  # noqa: F403
 from chainrule.ops.conv_transpose import *  # noqa: F403
 from chainrule.ops.convert import *  # noqa: F403
 from chainrule.ops.counting import *  # noqa: F403
 from chainrule.ops.creation import *  # noqa: F403
+from chainrule.ops.data_types import *  # noqa: F403
 from chainrule.ops.differences import *  # noqa: F403
 from chainrule.ops.einsum import *  # noqa: F403
 from chainrule.ops.entropy import *  # noqa: F403
@@ -49,6 +51,7 @@ from chainrule.ops.scan import *  # noqa: F403
 from chainrule.ops.scatter import *  # noqa: F403
 from chainrule.ops.segment import *  # noqa: F403
 from chainrule.ops.selection import *  # noqa: F403
+from chainrule.ops.sets import *  # noqa: F403
 from chainrule.ops.shape import *  # noqa: F403
 from chainrule.ops.sort import *  # noqa: F403
 from chainrule.ops.special import *  # noqa: F403
@@ -59,12 +62,12 @@ from chainrule.ops.unpool import *  # noqa: F403
 from chainrule.ops.window import *  # noqa: F403
 
 FILES = (
-    *("convert", "creation"),
+    *("constants", "data_types", "convert", "creation"),
     *("arithmetic", "powers", "exponential", "trigonometric", "hyperbolic"),
     *("special", "normal", "gamma", "bessel", "entropy", "composite"),
     *("rounding", "compare", "logical", "selection", "astype"),
     *("reduce", "product", "scan", "running", "differences", "statistics"),
-    *("shape", "join", "pad", "index", "gather", "scatter", "segment", "sort", "counting", "triangle"),
+    *("shape", "join", "pad", "index", "gather", "scatter", "segment", "sort", "sets", "counting", "triangle"),
     *("matmul", "einsum", "quantile"),
     *("conv", "conv_transpose", "pool", "unpool", "avg_pool", "adaptive_pool", "window"),
     *("interpolate", "image", "grid"),
