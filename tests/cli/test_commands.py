@@ -252,8 +252,8 @@ def test_doctor_finds_this_machine_healthy(command, monkeypatch):
     code, out, err = command("doctor")
     assert (code, err) == (0, "")
     rows = {line.split("  ")[1].strip(): line for line in out.splitlines()}
-    assert rows["chainrule"] == f"ok  chainrule    {chainrule.__version__}"
-    assert rows["mnist"] == "ok  mnist        in the package (9.2 MB), checksums right"
+    assert rows["chainrule"] == f"ok  chainrule      {chainrule.__version__}"
+    assert rows["mnist"] == "ok  mnist          in the package (9.2 MB), checksums right"
     assert "thread" in rows["BLAS"]
     assert rows["other data"].startswith("--")
 
@@ -262,7 +262,7 @@ def test_doctor_finds_what_is_wrong(command, monkeypatch, tmp_path):
     monkeypatch.setenv("CHAINRULE_DATA", str(tmp_path / "gone"))
     code, out, _ = command("doctor")
     assert code == 1
-    assert f"!!  other data   CHAINRULE_DATA names {tmp_path / 'gone'}, which is no folder\n" in out
+    assert f"!!  other data     CHAINRULE_DATA names {tmp_path / 'gone'}, which is no folder\n" in out
     (tmp_path / "mnist").mkdir()
     (tmp_path / "mnist" / "train-images-idx3-ubyte").write_bytes(bytes(3))
     monkeypatch.setenv("CHAINRULE_DATA", str(tmp_path))
