@@ -72,7 +72,7 @@ def primitive_jvp(
         return output, (None,) * len(outputs) if primitive.multiple else None
     found = _tangent(primitive, inputs, moving, outputs, attributes)
     found = tuple(found) if primitive.multiple else (found,)
-    found = tuple(None if t is None else _as_wide_as(t, out) for t, out in zip(found, outputs, strict=True))
+    found = tuple(None if t is None else as_wide_as(t, out) for t, out in zip(found, outputs, strict=True))
     return output, found if primitive.multiple else found[0]
 
 
@@ -145,7 +145,7 @@ def _or_zeros(x: Tensor, tangent: Tensor | None) -> Tensor:
     return zeros(x.shape, dtype=x.dtype)
 
 
-def _as_wide_as(tangent: Tensor, output: Tensor) -> Tensor:
+def as_wide_as(tangent: Tensor, output: Tensor) -> Tensor:
     """Return the tangent broadcast to the output's shape, in its dtype."""
     if tangent.shape != output.shape:
         tangent = bind(PRIMITIVES["broadcast_to"], tangent, shape=output.shape)

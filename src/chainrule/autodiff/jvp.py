@@ -50,7 +50,7 @@ class Dual(Lifted):
         return self.primal.detach()._value
 
 
-class _Forward(Level):
+class ForwardLevel(Level):
     """The level of one `jvp`."""
 
     transform = "jvp"
@@ -117,7 +117,7 @@ def jvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence
     if structure != other:
         raise ShapeError("jvp: the tangents must have the containers of the arguments, one tangent per tensor.")
     pairs = [_pair(position, x, t) for position, (x, t) in enumerate(zip(given, directions, strict=True))]
-    level = _Forward()
+    level = ForwardLevel()
     with level:
         result = function(*tree.unflatten(structure, [level.lift(x, t) for x, t in pairs]))
         leaves, out_structure = tree.flatten(result)

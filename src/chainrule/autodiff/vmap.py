@@ -55,7 +55,7 @@ class Batched(Lifted):
         return Batched(self.level, self.data.detach())
 
 
-class _Batch(Level):
+class BatchLevel(Level):
     """The level of one `vmap`.
 
     Args:
@@ -142,7 +142,7 @@ def vmap(
             )
         taken = [tree.flatten(arg) for arg in args]
         moved = [[_front(leaf, axis) for leaf in leaves] for (leaves, _), axis in zip(taken, axes, strict=True)]
-        level = _Batch(_samples(moved, axes), randomness == "different")
+        level = BatchLevel(_samples(moved, axes), randomness == "different")
         with level:
             given = [
                 tree.unflatten(structure, [leaf if axis is None else Tensor(Batched(level, leaf)) for leaf in leaves])
