@@ -184,18 +184,16 @@ def test_tensorboard_writes_each_number_once(tmp_path, monkeypatch):
         add_event = staticmethod(events.append)
         close = staticmethod(lambda: events.append("closed"))
 
-    def message(**fields):
-        return types.SimpleNamespace(**fields)
+    class Summary(types.SimpleNamespace):
+        Value = types.SimpleNamespace
 
-    summary = types.SimpleNamespace(Value=message)
+    event, summary = types.SimpleNamespace(Event=types.SimpleNamespace), types.SimpleNamespace(Summary=Summary)
     fake = {
         "tensorboard": types.ModuleType("tensorboard"),
         "tensorboard.summary.writer.event_file_writer": types.SimpleNamespace(EventFileWriter=Writer),
-        "tensorboard.compat.proto.event_pb2": types.SimpleNamespace(Event=message),
-        "tensorboard.compat.proto.summary_pb2": types.SimpleNamespace(
-            Summary=type("Summary", (), {"Value": staticmethod(summary.Value), "__init__": lambda s, value: setattr(s, "value", value)})
-        ),
-    }  # fmt: skip
+        "tensorboard.compat.proto.event_pb2": event,
+        "tensorboard.compat.proto.summary_pb2": summary,
+    }
     for name, module in fake.items():
         monkeypatch.setitem(sys.modules, name, module)
     board = TensorBoard(tmp_path)

@@ -1,6 +1,6 @@
 """The commands: each reads its words, calls one function of the floors below, and prints what came out.
 
-train   evaluate   predict   report   recipes   summary   doctor
+train   evaluate   predict   report   recipes   summary   graph   doctor
 """
 
 from __future__ import annotations
@@ -254,6 +254,36 @@ def summary(
         return
     images, _, _ = build.load_split(loaded, "test")
     result(str(build.make_model(loaded).summary((1, *images.shape[1:]))))
+
+
+@command(
+    "chainrule graph mnist-mlp",
+    "chainrule graph mnist-mlp --out network.html",
+    "chainrule graph mnist-mlp --text",
+)
+def graph(
+    recipe: RecipeName,
+    more: More = None,
+    settings: Settings = None,
+    out: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            metavar="FILE", help="A file of type .svg, .html, .dot or .txt; else RECIPE.svg.", show_default=False
+        ),
+    ] = None,
+    text: Annotated[bool, typer.Option("--text", help="Print the graph instead of writing a file.")] = False,
+    opened: Annotated[bool, typer.Option("--open", help="Draw what is inside the layers.")] = False,
+) -> None:
+    """Draw a recipe's network: each layer a box, on the lines values and gradients of one batch.
+
+    In the HTML a click on a layer opens it.
+    """
+    from chainrule.cli.picture import network_picture
+
+    source, changes = _recipe_and_settings(recipe, more, settings)
+    loaded = _load(source, changes)
+    picture = network_picture(loaded, opened=opened)
+    result(picture.text() if text else str(picture.save(out or f"{loaded.name}.svg")))
 
 
 @command()

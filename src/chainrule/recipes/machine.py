@@ -89,7 +89,7 @@ def describe() -> dict[str, Any]:
 
 def _config(section: str) -> dict[str, Any]:
     try:
-        found = np.show_config(mode="dicts")
+        found: Any = np.show_config(mode="dicts")
     except (TypeError, AttributeError):  # a NumPy that describes itself otherwise
         return {}
     return (found or {}).get(section, {})

@@ -17,7 +17,7 @@ from typing import Any
 
 from chainrule.core.errors import RecipeError, nearest
 from chainrule.recipes.constraints import Choice, Text
-from chainrule.recipes.schema import HEAD, REQUIRED, TABLES, Key, Part, Table
+from chainrule.recipes.schema import REQUIRED, TABLES, Key, Part, Table
 
 __all__ = ["Recipe", "load", "names"]
 
@@ -157,9 +157,9 @@ def load(source: str | pathlib.Path, changes: Sequence[str] = ()) -> Recipe:
     raw = _read(str(source), ())
     for change in changes:
         raw = _changed(raw, change)
-    head = {key.name: key for key in HEAD}
-    name = head["name"].kind.clean("name", raw.pop("name", pathlib.PurePath(source).name.removesuffix(".toml")))
-    description = head["description"].kind.clean("description", raw.pop("description", ""))
+    text = Text()
+    name = text.clean("name", raw.pop("name", pathlib.PurePath(source).name.removesuffix(".toml")))
+    description = text.clean("description", raw.pop("description", ""))
     return Recipe(raw, name, description)
 
 

@@ -99,7 +99,8 @@ def _kind(hint: Any) -> Kind | None:
         return Reals(len(inner))
     if isinstance(origin, type) and issubclass(origin, Sequence) and inner[:1] == (int,):
         return Integers()
-    return {bool: Flag(), int: Integer(None), float: Real(), str: Text()}.get(hint)
+    plain: dict[Any, Kind] = {bool: Flag(), int: Integer(None), float: Real(), str: Text()}
+    return plain.get(hint)
 
 
 def _default(kind: Kind, value: Any) -> Any:

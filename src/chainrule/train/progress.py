@@ -249,9 +249,9 @@ class _Rich:
             TextColumn("{task.percentage:>3.0f}%"),
             TextColumn("{task.fields[text]}"),
         )
-        self.progress = Progress(
-            *columns, console=Console(file=stream), auto_refresh=False, transient=True, expand=True
-        )
+        console = Console(file=stream)
+        console.width -= 2  # room for the "^C" that a terminal writes behind the bar, which would wrap otherwise
+        self.progress = Progress(*columns, console=console, auto_refresh=False, transient=True, expand=True)
 
     def start(self, status: _Status) -> None:
         self.progress.start()
