@@ -17,7 +17,7 @@ from chainrule.core.errors import RecipeError
 from chainrule.core.threads import get_num_threads
 from chainrule.explain import LayerStates, RunReport, report, worst_mistakes
 from chainrule.ops import asarray
-from chainrule.recipes.build import EVALUATION_BATCH, load_split, make_loss
+from chainrule.recipes.build import EVALUATION_BATCH, chooses, load_split, make_loss
 from chainrule.recipes.folder import Run
 from chainrule.recipes.machine import versions
 from chainrule.recipes.pictures import read_digit
@@ -166,7 +166,6 @@ def run_report(run: Run, found: Evaluation) -> RunReport:
     steps, epochs = run.records()
     classes, scale = run.info["classes"], run.scale
     few = slice(0, LAYER_SAMPLES)
-    validation = run.info["second"] == "validation"
     return RunReport(
         recipe=run.recipe.name,
         network=network_name(found.model),
@@ -182,9 +181,7 @@ def run_report(run: Run, found: Evaluation) -> RunReport:
         confusion=_confusion(found, len(classes)),
         classes=tuple(classes),
         second=run.info["second"],
-        second_label="validation samples: held out, used to choose"
-        if validation
-        else "test set: watched, never used to choose",
+        second_label=_second_label(run),
         step_losses=np.array([step["loss"] for step in steps]),
         mistakes=worst_mistakes(found.images, found.labels, found.logits),
         first_layer_weights=first_layer_pictures(found.model, found.images.shape[1:]),
@@ -194,6 +191,13 @@ def run_report(run: Run, found: Evaluation) -> RunReport:
         settings={key: str(value) for key, value in run.recipe.flat().items()},
         finished=run.info.get("finished", ""),
     )
+
+
+def _second_label(run: Run) -> str:
+    """Return what the second curve is."""
+    if run.info["second"] == "test":
+        return "test set: watched, never used to choose"
+    return f"validation samples: held out, {'used' if chooses(run.recipe) else 'not used'} to choose"
 
 
 def _states(found: Evaluation, scale: Any, classes: int) -> list[LayerStates]:
