@@ -5,6 +5,7 @@ differentiated again.
 """
 
 from chainrule.autodiff.backward import backward, gradients
+from chainrule.autodiff.checkpoint import checkpoint
 from chainrule.autodiff.custom import custom_gradient
 from chainrule.autodiff.jacobian import hessian, hvp, jacobian, linearize
 from chainrule.autodiff.jvp import jvp
@@ -16,6 +17,7 @@ from chainrule.core.tensor import Tensor
 __all__ = [
     "backward",
     "check_gradients",
+    "checkpoint",
     "custom_gradient",
     "grad",
     "gradients",

@@ -7,7 +7,7 @@ it undoes broadcasting once for all rules. Source: Linnainmaa 1970; Griewank and
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -160,6 +160,28 @@ def _recording(wanted: bool) -> Any:
         context.local.grad = before
 
 
+@contextlib.contextmanager
+def recomputing() -> Iterator[Callable[[Node], None]]:
+    """Keep what checkpointed blocks compute again while a walk is in them; call the result with each node of the walk.
+
+    Example:
+        >>> with recomputing() as passing:
+        ...     passing(Node(None, {}, (), (), ()))
+    """
+    before, values = context.local.recomputed, {}
+    context.local.recomputed = values
+
+    def passing(node: Node) -> None:
+        if values:
+            for key in [key for key in values if key[0].first > node.sequence]:
+                del values[key]
+
+    try:
+        yield passing
+    finally:
+        context.local.recomputed = before
+
+
 def _walk(
     outputs: Sequence[Tensor],
     seeds: Sequence[Tensor],
@@ -178,12 +200,13 @@ def _walk(
     through = None if targets is None else {node for node, _ in targets}
     order = _order(starts, through, stop)
     pending: dict[Node, list[Tensor | None]] = {node: [None] * len(node.outputs) for node in order}
-    with _recording(create):
+    with _recording(create), recomputing() as passing:
         for out, seed in zip(outputs, seeds, strict=True):
             if out._node in pending:
                 _add(pending[out._node], out._index, seed)
         for node in order:
             arrived = pending.pop(node)
+            passing(node)
             if targets is not None:
                 for index, g in enumerate(arrived):
                     if (node, index) in targets:

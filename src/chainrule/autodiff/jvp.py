@@ -45,6 +45,10 @@ class Dual(Lifted):
         """Return the value without its tangent."""
         return concrete_value(self.primal, wish)
 
+    def parts(self) -> tuple[Tensor, ...]:
+        """Return the value and its tangent."""
+        return self.primal, self.tangent
+
     def stopped(self) -> Any:
         """Return the value as a constant."""
         return self.primal.detach()._value

@@ -95,7 +95,7 @@ def value_and_grad(
                 f"grad needs a function that returns a scalar tensor; this one returned {kind}: add .sum() or .mean()."
             )
         found, connected = _pull([value], aliases, None, outer)
-        found = found if several else found[0]
+        found = tuple(found) if several else found[0]
         value = value if connected else unrecorded(value)
         return ((value, extra), found) if has_aux else (value, found)
 

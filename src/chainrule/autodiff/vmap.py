@@ -50,6 +50,10 @@ class Batched(Lifted):
             location=user_location(),
         )
 
+    def parts(self) -> tuple[Tensor, ...]:
+        """Return the data of all samples."""
+        return (self.data,)
+
     def stopped(self) -> Any:
         """Return the value as a constant."""
         return Batched(self.level, self.data.detach())

@@ -21,6 +21,7 @@ class _Local(threading.local):
     interpreter: Any = None  # the tracer of the step being traced, or None: run eagerly
     transform: Any = None  # the innermost level of jvp and vmap, or None
     checks: tuple = ()  # observers called after each operation: (primitive, inputs, outputs, attributes)
+    recomputed: Any = None  # during a walk down the tape: what checkpointed blocks have computed again
     pulled: Any = None  # while observed: the node whose gradient rule is running
 
     def __init__(self) -> None:

@@ -47,6 +47,10 @@ class Lifted(abc.ABC):
         """Return the data, where the level knows them without its batch axis or tangent; else raise."""
 
     @abc.abstractmethod
+    def parts(self) -> tuple[Tensor, ...]:
+        """Return the tensors of the level around that it is made of."""
+
+    @abc.abstractmethod
     def stopped(self) -> Any:
         """Return the same value as a constant of the level: what `detach` gives."""
 

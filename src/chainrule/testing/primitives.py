@@ -101,7 +101,7 @@ def primitive_checks(primitive: Primitive) -> Iterator[Check]:
     Example:
         >>> from chainrule.core.primitive import PRIMITIVES
         >>> sorted({check.kind for check in primitive_checks(PRIMITIVES["equal"])})
-        ['declaration', 'invalid', 'layout', 'traced', 'types']
+        ['batched', 'declaration', 'invalid', 'layout', 'traced', 'types']
     """
     yield Check(primitive, "declaration", "samples", partial(values.check_samples_exist, primitive, block(primitive)))
     for number, item in enumerate(primitive.samples):
