@@ -194,3 +194,9 @@ def test_what_is_refused(call: object, kind: type, message: str) -> None:
     with pytest.raises(kind) as error:
         call(cr.asarray(X))
     assert getattr(error.value, "message", str(error.value)) == message
+
+
+def test_the_triangle_of_a_bool_matrix_is_bool() -> None:
+    """It was int64, so a causal mask was added to the scores instead of masking them."""
+    for function in (cr.tril, cr.triu):
+        assert function(cr.ones((2, 2), dtype=cr.bool)).dtype is cr.bool

@@ -4,7 +4,10 @@ What a module keeps, the caller passes: weights, the mode (`training=`), the gen
 their own (`relu`, `sigmoid`, `one_hot`) are those of `cr`.
 """
 
+from chainrule.nn._attention import scaled_dot_product_attention
+from chainrule.nn._axis_activations import glu, gumbel_softmax, softmin
 from chainrule.nn._class_losses import cross_entropy, multi_margin_loss, nll_loss
+from chainrule.nn._distances import bilinear, cdist, pairwise_distance, pdist
 from chainrule.nn._functions import (
     cosine_similarity,
     dropout,
@@ -16,6 +19,7 @@ from chainrule.nn._functions import (
     softmax,
     softplus,
 )
+from chainrule.nn._layout import embedding_bag, pad
 from chainrule.nn._losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -28,7 +32,84 @@ from chainrule.nn._losses import (
     mse_loss,
     smooth_l1_loss,
 )
-from chainrule.ops import elu, gelu, leaky_relu, log_sigmoid, one_hot, relu, selu, sigmoid, silu, tanh
+from chainrule.nn._more_activations import (
+    celu,
+    hardshrink,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    mish,
+    relu6,
+    rrelu,
+    softshrink,
+    softsign,
+    tanhshrink,
+    threshold,
+)
+from chainrule.nn._more_losses import (
+    gaussian_nll_loss,
+    margin_ranking_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+    poisson_nll_loss,
+    soft_margin_loss,
+    triplet_margin_loss,
+    triplet_margin_with_distance_loss,
+)
+from chainrule.nn._noise import alpha_dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
+from chainrule.nn._norms import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    local_response_norm,
+    normalize,
+    rms_norm,
+)
+from chainrule.ops import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+    affine_grid,
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    channel_shuffle,
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+    elu,
+    fold,
+    gelu,
+    grid_sample,
+    interpolate,
+    leaky_relu,
+    log_sigmoid,
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
+    one_hot,
+    pixel_shuffle,
+    pixel_unshuffle,
+    relu,
+    selu,
+    sigmoid,
+    silu,
+    tanh,
+    unfold,
+)
 
 logsigmoid = log_sigmoid  # PyTorch's spelling
 
@@ -68,4 +149,86 @@ __all__ = [
     "hinge_embedding_loss",
     "multi_margin_loss",
     "cosine_embedding_loss",
+    # convolution
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "unfold",
+    "fold",
+    # pooling
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "lp_pool1d",
+    "lp_pool2d",
+    "lp_pool3d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    # images
+    "pad",
+    "interpolate",
+    "grid_sample",
+    "affine_grid",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "channel_shuffle",
+    # normalisation
+    "batch_norm",
+    "instance_norm",
+    "layer_norm",
+    "group_norm",
+    "rms_norm",
+    "local_response_norm",
+    "normalize",
+    # attention, distances, bags
+    "scaled_dot_product_attention",
+    "bilinear",
+    "embedding_bag",
+    "pairwise_distance",
+    "pdist",
+    "cdist",
+    # more activations
+    "hardtanh",
+    "relu6",
+    "hardsigmoid",
+    "hardswish",
+    "threshold",
+    "rrelu",
+    "celu",
+    "mish",
+    "softsign",
+    "hardshrink",
+    "softshrink",
+    "tanhshrink",
+    "glu",
+    "softmin",
+    "gumbel_softmax",
+    # more noise
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "alpha_dropout",
+    "feature_alpha_dropout",
+    # more losses
+    "poisson_nll_loss",
+    "gaussian_nll_loss",
+    "soft_margin_loss",
+    "margin_ranking_loss",
+    "multilabel_margin_loss",
+    "multilabel_soft_margin_loss",
+    "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
 ]

@@ -73,7 +73,7 @@ def tril(x: Tensor, /, *, k: int = 0) -> Tensor:
                 [1., 1.]], shape=(2, 2), dtype=float32)
     """
     x = as_tensor(x)
-    return where(_offsets(x, "tril") <= k, x, 0)
+    return where(_offsets(x, "tril") <= k, x, False)  # False is 0 in every dtype, bools too
 
 
 def triu(x: Tensor, /, *, k: int = 0) -> Tensor:
@@ -98,7 +98,7 @@ def triu(x: Tensor, /, *, k: int = 0) -> Tensor:
                 [0., 1.]], shape=(2, 2), dtype=float32)
     """
     x = as_tensor(x)
-    return where(_offsets(x, "triu") >= k, x, 0)
+    return where(_offsets(x, "triu") >= k, x, False)
 
 
 def _offsets(x: Tensor, name: str) -> Tensor:

@@ -1,0 +1,386 @@
+"""Normalisation as functions, with PyTorch's names: over the batch, a layer, groups, an instance, a vector.
+
+    y = (x - mean) / sqrt(var + eps) w + b
+
+What differs is over which axes mean and variance are taken. The variance is that of a population (divided by n); the
+running variance of a batch norm is that of a sample (divided by n - 1), as in PyTorch. Both passes over x are taken as
+they stand, so large means do not cancel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from chainrule.core.context import no_grad
+from chainrule.core.errors import ShapeError
+from chainrule.core.tensor import Tensor
+from chainrule.nn._checks import axis_of, flag, integer, number, refuse, tensor_input
+from chainrule.nn._more_activations import float_input
+from chainrule.ops import maximum, mean, pad, pow, reshape, rsqrt, square
+from chainrule.ops._inputs import cast
+from chainrule.ops.linalg.norms import vector_norm
+from chainrule.ops.slices import narrow
+
+__all__ = [
+    "batch_norm",
+    "group_norm",
+    "instance_norm",
+    "layer_norm",
+    "local_response_norm",
+    "normalize",
+    "rms_norm",
+]
+
+
+# ---------------------------------------------------------------------------------------------------- shared parts
+def _standard(x: Tensor, axes: Sequence[int], eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return x with mean 0 and variance 1 over some axes, and its mean and variance with these axes kept."""
+    centre = mean(x, axes, keepdims=True)
+    away = x - centre
+    variance = mean(square(away), axes, keepdims=True)
+    return away * rsqrt(variance + eps), centre, variance
+
+
+def _scaled(name: str, x: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Sequence[int]) -> Tensor:
+    """Return x times the weight plus the bias; both have as many elements as `shape`, which broadcasts with x."""
+    for word, tensor in (("weight", weight), ("bias", bias)):
+        if tensor is None:
+            continue
+        tensor_input(name, tensor, word)
+        if tensor.size != math.prod(shape):
+            wanted = tuple(n for n in shape if n != 1) or (1,)
+            raise refuse(ShapeError, f"{name}: the {word} has the shape {tensor.shape}; it must be {wanted}.")
+        x = x * reshape(tensor, tuple(shape)) if word == "weight" else x + reshape(tensor, tuple(shape))
+    return x
+
+
+def _channels(x: Tensor) -> tuple[int, ...]:
+    """Return the shape in which one number per channel broadcasts with x."""
+    return (1, x.shape[1]) + (1,) * (x.ndim - 2)
+
+
+def _remember(running: Tensor | None, batch: Tensor, momentum: float) -> None:
+    """Move a running statistic towards that of the batch; the cell is assigned."""
+    if running is not None:
+        with no_grad():
+            new = (1.0 - momentum) * running + momentum * reshape(batch.detach(), running.shape)
+            running.assign_(cast(new, running.dtype))
+
+
+def _running(name: str, running: Tensor | None, word: str, channels: int) -> None:
+    if running is not None and tensor_input(name, running, word).shape != (channels,):
+        raise refuse(ShapeError, f"{name}: the {word} has the shape {running.shape}; it must be ({channels},).")
+
+
+# ---------------------------------------------------------------------------------------------------- statistics kept
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Return the input with mean 0 and variance 1 per channel, over the batch or by running statistics.
+
+        y = (x - mean) / sqrt(var + eps) w + b
+
+    Args:
+        input: float tensor [batch, channels, ...].
+        running_mean: [channels]; used without `training`, moved towards the batch's mean with it. None: always the
+            batch's.
+        running_var: [channels], likewise, of the variance n / (n - 1).
+        weight: [channels]; default none.
+        bias: [channels]; default none.
+        training: whether the statistics are those of the batch; default False.
+        momentum: by which part the running statistics move, in [0, 1]; default 0.1.
+        eps: added to the variance, >= 0; default 1e-5.
+
+    Returns:
+        Tensor of the same shape and dtype.
+
+    Raises:
+        ShapeError: fewer than two axes, one value per channel in training, or statistics of another size.
+        DTypeError: not a float tensor.
+        ValueError: no running statistics without training, or a setting outside its range.
+
+    Example:
+        >>> import chainrule as cr
+        >>> cr.nn.functional.batch_norm(cr.asarray([[0.0], [2.0]]), None, None, training=True, eps=0.0)
+        tensor([[-1.],
+                [ 1.]], shape=(2, 1), dtype=float32)
+
+    Source: Ioffe and Szegedy, ICML 2015.
+    """
+    x = float_input("batch_norm", input)
+    if x.ndim < 2:
+        raise refuse(ShapeError, f"batch_norm needs an input [batch, channels, ...]; got the shape {x.shape}.")
+    _running("batch_norm", running_mean, "running_mean", x.shape[1])
+    _running("batch_norm", running_var, "running_var", x.shape[1])
+    momentum, eps = number("batch_norm", "momentum", momentum, 0.0, 1.0), number("batch_norm", "eps", eps, 0.0)
+    if not flag("batch_norm", "training", training):
+        if running_mean is None or running_var is None:
+            raise ValueError("batch_norm needs running_mean and running_var when training=False.")
+        shape = _channels(x)
+        y = (x - reshape(running_mean, shape)) * rsqrt(reshape(running_var, shape) + eps)
+        return _scaled("batch_norm", y, weight, bias, shape)
+    count = x.size // x.shape[1] if x.shape[1] else 0
+    if count < 2 and x.size:
+        raise refuse(
+            ShapeError, f"batch_norm: the input {x.shape} has one value per channel, which has no variance to train on."
+        )
+    y, centre, variance = _standard(x, (0, *range(2, x.ndim)), eps)
+    _remember(running_mean, centre, momentum)
+    _remember(running_var, variance * (count / max(count - 1, 1)), momentum)
+    return _scaled("batch_norm", y, weight, bias, _channels(x))
+
+
+def instance_norm(
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Return the input with mean 0 and variance 1 per channel of each sample.
+
+        y = (x - mean) / sqrt(var + eps) w + b
+
+    Args:
+        input: float tensor [batch, channels, ...] with at least one spatial axis.
+        running_mean: [channels]; moved towards the mean over the batch of the samples' means; used without
+            `use_input_stats`; default none.
+        running_var: [channels], likewise.
+        weight: [channels]; default none.
+        bias: [channels]; default none.
+        use_input_stats: whether the statistics are those of each sample; default True.
+        momentum: by which part the running statistics move, in [0, 1]; default 0.1.
+        eps: added to the variance, >= 0; default 1e-5.
+
+    Returns:
+        Tensor of the same shape and dtype.
+
+    Raises:
+        ShapeError: fewer than three axes, one value per channel and sample, or statistics of another size.
+        DTypeError: not a float tensor.
+        ValueError: no running statistics without `use_input_stats`, or a setting outside its range.
+
+    Example:
+        >>> import chainrule as cr
+        >>> cr.nn.functional.instance_norm(cr.asarray([[[0.0, 2.0]]]), eps=0.0)
+        tensor([[[-1.,  1.]]], shape=(1, 1, 2), dtype=float32)
+
+    Source: Ulyanov et al., arXiv 1607.08022.
+    """
+    x = float_input("instance_norm", input)
+    if x.ndim < 3:
+        raise refuse(ShapeError, f"instance_norm needs an input [batch, channels, ...]; got the shape {x.shape}.")
+    if not flag("instance_norm", "use_input_stats", use_input_stats):
+        if running_mean is None or running_var is None:
+            raise ValueError("instance_norm needs running_mean and running_var when use_input_stats=False.")
+        return batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
+    _running("instance_norm", running_mean, "running_mean", x.shape[1])
+    _running("instance_norm", running_var, "running_var", x.shape[1])
+    momentum, eps = number("instance_norm", "momentum", momentum, 0.0, 1.0), number("instance_norm", "eps", eps, 0.0)
+    count = math.prod(x.shape[2:])
+    if count < 2 and x.size:
+        raise refuse(ShapeError, f"instance_norm: the input {x.shape} has one value per channel and sample.")
+    y, centre, variance = _standard(x, tuple(range(2, x.ndim)), eps)
+    _remember(running_mean, mean(centre, 0), momentum)
+    _remember(running_var, mean(variance, 0) * (count / max(count - 1, 1)), momentum)
+    return _scaled("instance_norm", y, weight, bias, _channels(x))
+
+
+# ---------------------------------------------------------------------------------------------------- per sample
+def layer_norm(
+    input: Tensor,
+    normalized_shape: int | Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Return the input with mean 0 and variance 1 over its last axes.
+
+        y = (x - mean) / sqrt(var + eps) w + b
+
+    Args:
+        input: float tensor [..., *normalized_shape].
+        normalized_shape: sizes of the last axes.
+        weight: tensor of that shape; default none.
+        bias: tensor of that shape; default none.
+        eps: added to the variance, >= 0; default 1e-5.
+
+    Returns:
+        Tensor of the same shape and dtype.
+
+    Raises:
+        ShapeError: the input ends in other sizes, or weight or bias are of another shape.
+        DTypeError: not a float tensor.
+
+    Example:
+        >>> import chainrule as cr
+        >>> cr.nn.functional.layer_norm(cr.asarray([0.0, 2.0]), (2,), eps=0.0)
+        tensor([-1.,  1.], shape=(2,), dtype=float32)
+
+    Source: Ba et al., arXiv 1607.06450.
+    """
+    x, shape = _last_axes("layer_norm", input, normalized_shape)
+    y, _, _ = _standard(x, tuple(range(x.ndim - len(shape), x.ndim)), number("layer_norm", "eps", eps, 0.0))
+    return _scaled("layer_norm", y, weight, bias, shape)
+
+
+def _last_axes(name: str, input: Any, normalized_shape: int | Sequence[int]) -> tuple[Tensor, tuple[int, ...]]:
+    x = float_input(name, input)
+    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    if not shape or x.shape[-len(shape) :] != shape:
+        raise refuse(ShapeError, f"{name}: the input is {x.shape}; it must end in normalized_shape {shape}.")
+    return x, shape
+
+
+def rms_norm(
+    input: Tensor, normalized_shape: int | Sequence[int], weight: Tensor | None = None, eps: float | None = None
+) -> Tensor:
+    """Return the input divided by its root mean square over the last axes.
+
+        y = x / sqrt(mean(x^2) + eps) w
+
+    Args:
+        input: float tensor [..., *normalized_shape].
+        normalized_shape: sizes of the last axes.
+        weight: tensor of that shape; default none.
+        eps: added to the mean square, >= 0; default the gap between 1 and the next number of the dtype.
+
+    Returns:
+        Tensor of the same shape and dtype.
+
+    Raises:
+        ShapeError: the input ends in other sizes, or the weight is of another shape.
+        DTypeError: not a float tensor.
+
+    Example:
+        >>> import chainrule as cr
+        >>> cr.nn.functional.rms_norm(cr.asarray([3.0, 3.0]), (2,))
+        tensor([1., 1.], shape=(2,), dtype=float32)
+
+    Source: Zhang and Sennrich, NeurIPS 2019.
+    """
+    x, shape = _last_axes("rms_norm", input, normalized_shape)
+    added = _EPSILON[x.dtype.name] if eps is None else number("rms_norm", "eps", eps, 0.0)
+    y = x * rsqrt(mean(square(x), tuple(range(x.ndim - len(shape), x.ndim)), keepdims=True) + added)
+    return _scaled("rms_norm", y, weight, None, shape)
+
+
+_EPSILON = {"float64": 2.0**-52, "float32": 2.0**-23, "bfloat16": 2.0**-7}  # the gap between 1 and the next number
+
+
+def group_norm(
+    input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
+) -> Tensor:
+    """Return the input with mean 0 and variance 1 over each group of channels of each sample.
+
+        y = (x - mean) / sqrt(var + eps) w + b
+
+    Args:
+        input: float tensor [batch, channels, ...].
+        num_groups: number of groups, >= 1; it divides the channels.
+        weight: [channels]; default none.
+        bias: [channels]; default none.
+        eps: added to the variance, >= 0; default 1e-5.
+
+    Returns:
+        Tensor of the same shape and dtype.
+
+    Raises:
+        ShapeError: fewer than two axes, channels that the groups do not divide, or weight or bias of another size.
+        DTypeError: not a float tensor.
+
+    Example:
+        >>> import chainrule as cr
+        >>> cr.nn.functional.group_norm(cr.asarray([[0.0, 2.0, 5.0, 5.0]]), 2, eps=1e-9)
+        tensor([[-1.,  1.,  0.,  0.]], shape=(1, 4), dtype=float32)
+
+    Source: Wu and He, ECCV 2018.
+    """
+    x = float_input("group_norm", input)
+    groups = integer("group_norm", "num_groups", num_groups)
+    if x.ndim < 2 or x.shape[1] % groups:
+        raise refuse(
+            ShapeError, f"group_norm: {groups} groups must divide the channels, axis 1 of the input {x.shape}."
+        )
+    parts = reshape(x, (x.shape[0], groups, math.prod(x.shape[1:]) // groups))
+    y, _, _ = _standard(parts, (2,), number("group_norm", "eps", eps, 0.0))
+    return _scaled("group_norm", reshape(y, x.shape), weight, bias, _channels(x))
+
+
+# ---------------------------------------------------------------------------------------------------- along an axis
+def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
+    """Return the input divided by the strength of neighbouring channels.
+
+        y_c = x_c / (k + alpha / size sum over |c' - c| <= size / 2 of x_c'^2)^beta
+
+    Args:
+        input: float tensor [batch, channels, ...].
+        size: number of neighbouring channels, >= 1.
+        alpha: factor of the squares; default 1e-4.
+        beta: exponent; default 0.75.
+        k: added to the squares; default 1.
+
+    Returns:
+        Tensor of the same shape and dtype.
+
+    Raises:
+        ShapeError: fewer than three axes.
+        DTypeError: not a float tensor.
+        ValueError: size < 1.
+
+    Example:
+        >>> import chainrule as cr
+        >>> cr.nn.functional.local_response_norm(cr.ones((1, 4, 1)), 2, alpha=2.0, beta=1.0).flatten()
+        tensor([0.5       , 0.33333334, 0.33333334, 0.33333334], shape=(4,), dtype=float32)
+
+    Source: Krizhevsky et al., NIPS 2012.
+    """
+    x, reach = float_input("local_response_norm", input), integer("local_response_norm", "size", size)
+    if x.ndim < 3:
+        raise refuse(ShapeError, f"local_response_norm needs an input [batch, channels, ...]; got the shape {x.shape}.")
+    widths = [(0, 0), (reach // 2, (reach - 1) // 2)] + [(0, 0)] * (x.ndim - 2)
+    squares = pad(square(x), widths)
+    summed = narrow(squares, 1, 0, x.shape[1])
+    for shift in range(1, reach):
+        summed = summed + narrow(squares, 1, shift, shift + x.shape[1])
+    return x / pow(summed * (alpha / reach) + k, beta)
+
+
+def normalize(input: Tensor, p: float = 2.0, dim: int | Sequence[int] = 1, eps: float = 1e-12) -> Tensor:
+    """Return vectors divided by their length.
+
+        y = x / max(|x|_p, eps)
+
+    Args:
+        input: float tensor [..., n, ...].
+        p: exponent of the norm; default 2.
+        dim: the axis of the vectors, or several; default 1.
+        eps: smallest length, > 0; default 1e-12. A zero vector stays 0.
+
+    Returns:
+        Tensor of the same shape and dtype.
+
+    Raises:
+        IndexRangeError: no such axis.
+        DTypeError: not a float tensor.
+
+    Example:
+        >>> import chainrule as cr
+        >>> cr.nn.functional.normalize(cr.asarray([[3.0, 4.0]]))
+        tensor([[0.6, 0.8]], shape=(1, 2), dtype=float32)
+    """
+    x = float_input("normalize", input)
+    axes = tuple(axis_of("normalize", d, x.ndim) for d in (dim if isinstance(dim, tuple | list) else (dim,)))
+    return x / maximum(vector_norm(x, axis=axes, keepdims=True, ord=p), eps)
