@@ -43,6 +43,7 @@ from chainrule.nn.loss import (
 )
 from chainrule.nn.module import Module
 from chainrule.nn.settings import Setting
+from chainrule.nn.stateless import functional_call
 from chainrule.nn.summary import LayerRow, Summary
 
 __all__ = [
@@ -87,6 +88,8 @@ __all__ = [
     "HingeEmbeddingLoss",
     "MultiMarginLoss",
     "CosineEmbeddingLoss",
+    # as functions
+    "functional_call",
     # results
     "HookHandle",
     "LoadReport",
