@@ -39,6 +39,7 @@ from chainrule.ops.join import *  # noqa: F403
 from chainrule.ops.logical import *  # noqa: F403
 from chainrule.ops.matmul import *  # noqa: F403
 from chainrule.ops.normal import *  # noqa: F403
+from chainrule.ops.order_statistics import *  # noqa: F403
 from chainrule.ops.pad import *  # noqa: F403
 from chainrule.ops.pool import *  # noqa: F403
 from chainrule.ops.powers import *  # noqa: F403
@@ -56,6 +57,7 @@ from chainrule.ops.shape import *  # noqa: F403
 from chainrule.ops.sort import *  # noqa: F403
 from chainrule.ops.special import *  # noqa: F403
 from chainrule.ops.statistics import *  # noqa: F403
+from chainrule.ops.tolerance import *  # noqa: F403
 from chainrule.ops.triangle import *  # noqa: F403
 from chainrule.ops.trigonometric import *  # noqa: F403
 from chainrule.ops.unpool import *  # noqa: F403
@@ -65,8 +67,8 @@ FILES = (
     *("constants", "data_types", "convert", "creation"),
     *("arithmetic", "powers", "exponential", "trigonometric", "hyperbolic"),
     *("special", "normal", "gamma", "bessel", "entropy", "composite"),
-    *("rounding", "compare", "logical", "selection", "astype"),
-    *("reduce", "product", "scan", "running", "differences", "statistics"),
+    *("rounding", "compare", "tolerance", "logical", "selection", "astype"),
+    *("reduce", "product", "scan", "running", "differences", "statistics", "order_statistics"),
     *("shape", "join", "pad", "index", "gather", "scatter", "segment", "sort", "sets", "counting", "triangle"),
     *("matmul", "einsum", "quantile"),
     *("conv", "conv_transpose", "pool", "unpool", "avg_pool", "adaptive_pool", "window"),
