@@ -1,4 +1,4 @@
-"""What `chainrule graph` draws: a recipe's network and loss on one batch, with the weights that training begins with."""
+"""What `chainrule graph` draws: a recipe's network and loss on one batch, with the weights it begins with."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The picture in a page or notebook: a click opens a module, another closes it, without any script.
 
-Every state that a click can lead to is drawn beforehand: all calls closed, each call open with those around it, and
-everything open. A radio button that nobody sees holds the state, and invisible labels over the boxes set it; so it
-works in any notebook, trusted or not. A page with very many calls leaves out the deepest.
+Every state that a click can lead to is drawn beforehand: the picture at first, and for each call the picture with that
+one opened and with that one closed. A radio button that nobody sees holds the state, and invisible labels over the
+boxes set it; so it works in any notebook, trusted or not. A page with very many calls leaves out the innermost.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from chainrule.debug.graph_svg import frames, positions, svg
 __all__ = ["graph_page", "graph_view"]
 
 STATES = 48  # pictures in one page at most
+Around = dict[Call, tuple[Call, ...]]  # call -> the calls around it, outermost first
 _numbers = itertools.count(1)
 
 
@@ -54,12 +55,12 @@ def graph_view(whole: Computation, closed: Iterable[Call], prefix: str = "") -> 
     inputs, rules, pictures = [], [], []
     for state, k in number.items():
         checked = " checked" if k == 0 else ""
-        words = _words(state, states[0], len(number) > 1 and not state)
+        words = "as it was drawn" if k == 0 else f"{len(state)} modules closed"
         inputs.append(
             f'<input type="radio" name="{prefix}" id="{prefix}-{k}"{checked} aria-label="{html.escape(words)}">'
         )
         rules.append(f"#{prefix}-{k}:checked~.{prefix}-{k}{{display:block}}")
-        pictures.append(_picture(whole, state, number, around, prefix, k))
+        pictures.append(_picture(whole, state, number, around, prefix))
     hidden = f".{prefix}>input{{position:absolute;opacity:0;pointer-events:none}}.{prefix}>.state{{display:none}}"
     focus = f".{prefix}>input:focus-visible~.state{{outline:2px solid #1f62b4;outline-offset:2px}}"
     label = f".{prefix} label{{position:absolute;cursor:pointer;border-radius:8px}}"
@@ -71,52 +72,45 @@ def graph_view(whole: Computation, closed: Iterable[Call], prefix: str = "") -> 
     )
 
 
-def _around(whole: Computation) -> dict[Call, tuple[Call, ...]]:
+def _around(whole: Computation) -> Around:
     """Return for each call the calls around it, outermost first."""
     around = {call: operation.calls[:k] for operation in whole.operations for k, call in enumerate(operation.calls)}
     return {call: around[call] for call in all_calls(whole)}
 
 
-def _states(first: frozenset[Call], around: dict[Call, tuple[Call, ...]]) -> list[frozenset[Call]]:
-    """Return the sets of closed calls that clicks lead to, the first one first."""
+def _states(first: frozenset[Call], around: Around) -> list[frozenset[Call]]:
+    """Return the sets of closed calls that clicks lead to, the first one first, those of outer calls before inner."""
     states = [first]
-    every = sorted(around, key=lambda call: len(around[call]))
-    for call in every:
-        states.append(_opened(call, around))
-        states.append(_closed(call, around))
-    return list(dict.fromkeys([*states[: STATES - 1], first]))
+    for call in sorted(around, key=lambda call: len(around[call])):
+        states += [_opened(first, call, around), _closed(first, call, around)]
+    return list(dict.fromkeys(states))[:STATES]
 
 
-def _opened(call: Call, around: dict[Call, tuple[Call, ...]]) -> frozenset[Call]:
-    """Return the closed calls while one call and those around it are open."""
-    return frozenset(other for other in around if other is not call and other not in around[call])
+def _opened(first: frozenset[Call], call: Call, around: Around) -> frozenset[Call]:
+    """Return the closed calls where one and those around it are open, those inside it closed, the rest as at first."""
+    inside = {other for other, outer in around.items() if call in outer}
+    return (first | inside) - {call, *around[call]}
 
 
-def _closed(call: Call, around: dict[Call, tuple[Call, ...]]) -> frozenset[Call]:
-    """Return the closed calls while one call is closed and those around it are open."""
-    return frozenset(other for other in around if other not in around[call])
-
-
-def _words(state: frozenset[Call], first: frozenset[Call], everything: bool) -> str:
-    if everything:
-        return "everything open"
-    return "as it was drawn" if state == first else f"{len(state)} modules closed"
+def _closed(first: frozenset[Call], call: Call, around: Around) -> frozenset[Call]:
+    """Return the closed calls where one is closed, those around it are open, and the rest is as at first."""
+    return (first | {call}) - set(around[call])
 
 
 def _picture(
     whole: Computation,
     state: frozenset[Call],
     number: dict[frozenset[Call], int],
-    around: dict[Call, tuple[Call, ...]],
+    around: Around,
     prefix: str,
-    k: int,
 ) -> str:
+    first, k = next(iter(number)), number[state]
     frame = frames(build_scene(whole, state))
     labels = []
     for box, x, y, width, height in positions(frame):
         assert box.call is not None
         opening = box.inner is None
-        goal = number.get(_opened(box.call, around) if opening else _closed(box.call, around))
+        goal = number.get((_opened if opening else _closed)(first, box.call, around))
         if goal is None or goal == k:
             continue
         words = f"{'open' if opening else 'close'} {box.call.path} {box.call.kind}".replace("  ", " ")

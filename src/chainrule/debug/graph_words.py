@@ -44,7 +44,7 @@ def number(value: complex, digits: int = 4) -> str:
         return str(bool(value))
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    return f"{value:.{digits}g}".replace("-", "−")
+    return f"{value or 0:.{digits}g}".replace("-", "−")  # 0 for -0
 
 
 def _written(array: np.ndarray) -> str:
