@@ -35,8 +35,8 @@ def test_a_step_as_text_and_in_a_notebook():
         "sum  f32[]\n  upstream  1\n  multiply  1 × 1 = 1",
         "multiply  f32[1,1]\n  upstream  1\n  matmul    1 × 2 = 2\n  f32[]     no gradient flows",
         "matmul  f32[1,1]\n  upstream  2\n"
-        "  x         2 × f32[1,2]  [[3., 4.]] = f32[1,2]  [[6., 8.]]\n"
-        "  <w>       2 × f32[2,1]  [[1.], [2.]] = f32[2,1]  [[2.], [4.]]",
+        "  x         g × f32[1,2]  [[3., 4.]] = f32[1,2]  [[6., 8.]]\n"
+        "  <w>       g × f32[2,1]  [[1.], [2.]] = f32[2,1]  [[2.], [4.]]",
         "leaf  <w>  f32[2,1]\n  gradient  f32[2,1]  [[2.], [4.]]",
         "leaf  x  f32[1,2]\n  gradient  f32[1,2]  [[6., 8.]]",
     ]  # fmt: skip
