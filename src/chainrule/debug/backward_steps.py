@@ -199,7 +199,7 @@ def _part_text(part: BackwardPart, upstream: tuple[Tensor | None, ...]) -> str:
     single = len(upstream) == 1 and upstream[0] is not None
     if part.local is not None and single:
         factor = f"{_text(upstream[0])} × {_text(part.local)}" if part.local.size == 1 else f"g × {_text(part.local)}"
-        summed = "" if part.local.shape == part.down.shape else ", summed to its shape"
+        summed = ", summed to its shape" if upstream[0].size > part.down.size else ""
         return f"{factor}{summed} = {_text(part.down)}"
     return f"{part.words} = {_text(part.down)}"
 
