@@ -91,8 +91,8 @@ REFUSED: list[tuple[type[Exception], Callable, str]] = [
     (DTypeError, lambda: F.mish(cr.arange(3)), "mish needs a float tensor; got int64: use .astype(cr.float32)."),
     (
         ValueError,
-        lambda: F.hardtanh(X, 1.0, 1.0),
-        "hardtanh.min_val must be less than max_val; got 1.0 and 1.0.",
+        lambda: F.hardtanh(X, 1.0, 0.5),
+        "hardtanh.min_val must be at most max_val; got 1.0 and 0.5.",
     ),
     (ValueError, lambda: F.rrelu(X, 0.5, 0.25), "rrelu.lower must be at most upper; got 0.5 and 0.25."),
     (ValueError, lambda: F.celu(X, 0.0), "celu.alpha must not be 0; got 0."),
@@ -194,7 +194,7 @@ REFUSED: list[tuple[type[Exception], Callable, str]] = [
     ),
     (
         ShapeError,
-        lambda: F.feature_alpha_dropout(cr.zeros(3)),
+        lambda: F.feature_alpha_dropout(cr.zeros(3), training=True),
         "feature_alpha_dropout needs an input [batch, channels, ...]; got the shape (3,).",
     ),
     (

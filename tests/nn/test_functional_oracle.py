@@ -286,6 +286,9 @@ def test_weighted_embedding_bags_and_a_last_offset() -> None:
 def test_pad_counts_axes_from_the_last(mode: str) -> None:
     x = _x(2, 3, 5, 6)
     compare(torch, lambda x: F.pad(x, (1, 3, 2, 0), mode), lambda x: TF.pad(x, (1, 3, 2, 0), mode), [x])
+    if mode == "replicate":  # a window beside the input sees its edge alone
+        for widths in ((-4, 5, 0, 0), (0, 0, 2, -4), (8, -1, -1, -3), (-2, -1, 4, 6)):
+            compare(torch, lambda x: F.pad(x, widths, mode), lambda x: TF.pad(x, widths, mode), [_x(2, 3, 4, 4)])  # noqa: B023
     if mode in ("constant", "replicate"):
         compare(torch, lambda x: F.pad(x, (-1, 3, 2, -2), mode), lambda x: TF.pad(x, (-1, 3, 2, -2), mode), [x])
     if mode == "constant":

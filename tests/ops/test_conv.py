@@ -115,7 +115,7 @@ REFUSED = [
     (
         DTypeError,
         lambda: cr.conv2d(X.astype(cr.bool), W),
-        "conv2d needs a numeric tensor; got bool: use .astype(cr.float32).",
+        "conv2d needs a real numeric tensor; got bool: use .astype(cr.float32).",
     ),
     (ValueError, lambda: cr.conv2d(X, W, stride=0), "conv2d.stride must be an int >= 1, or 2 of them; got 0."),
     (

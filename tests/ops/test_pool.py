@@ -150,7 +150,7 @@ REFUSED: list[tuple[type[Exception], Callable, str]] = [
     (
         DTypeError,
         lambda: cr.max_pool1d(cr.ones((1, 1, 4), dtype=cr.bool), 2),
-        "max_pool1d needs a numeric tensor; got bool: use .astype(cr.float32).",
+        "max_pool1d needs a real numeric tensor; got bool: use .astype(cr.float32).",
     ),
     (
         ValueError,

@@ -6,9 +6,9 @@ from typing import Any
 
 from chainrule.core.errors import ShapeError
 from chainrule.core.tensor import Tensor
-from chainrule.nn._checks import axis_of, flag, number, refuse
+from chainrule.nn._checks import axis_of, flag, number, refuse, tensor_input
 from chainrule.nn._more_activations import float_input
-from chainrule.ops import argmax, log, moveaxis, one_hot, random, sigmoid, softmax, split
+from chainrule.ops import argmax, log, moveaxis, one_hot, random, reshape, sigmoid, softmax, split
 
 __all__ = ["glu", "gumbel_softmax", "softmin"]
 
@@ -45,14 +45,15 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     return a * sigmoid(b)
 
 
-def softmin(input: Tensor, dim: int) -> Tensor:
+def softmin(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     """Return the softmax of -x along one axis.
 
         y = e^-x / sum(e^-x)
 
     Args:
         input: float tensor [..., n, ...].
-        dim: the axis whose n probabilities add up to 1.
+        dim: the axis whose n probabilities add up to 1; a tensor without axes has one probability.
+        dtype: dtype that the input is converted to first; default its own.
 
     Returns:
         Tensor of the same shape and dtype.
@@ -66,7 +67,10 @@ def softmin(input: Tensor, dim: int) -> Tensor:
         >>> cr.nn.functional.softmin(cr.asarray([0.0, 1000.0]), dim=0)
         tensor([1., 0.], shape=(2,), dtype=float32)
     """
-    x = float_input("softmin", input)
+    x = tensor_input("softmin", input)
+    x = float_input("softmin", x if dtype is None else x.astype(dtype))
+    if not x.ndim:
+        return reshape(softmin(reshape(x, (1,)), dim), ())
     return softmax(-x, axis=axis_of("softmin", dim, x.ndim))
 
 

@@ -56,14 +56,14 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tens
     Args:
         input: float tensor of any shape.
         min_val: lower end; default -1.
-        max_val: upper end, > min_val; default 1.
+        max_val: upper end, >= min_val; default 1.
 
     Returns:
         Tensor of the same shape and dtype.
 
     Raises:
         DTypeError: not a float tensor.
-        ValueError: min_val is not less than max_val.
+        ValueError: min_val is larger than max_val.
 
     Example:
         >>> import chainrule as cr
@@ -71,8 +71,8 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tens
         tensor([-1.,  1.,  1.], shape=(3,), dtype=float32)
     """
     low, high = number("hardtanh", "min_val", min_val), number("hardtanh", "max_val", max_val)
-    if low >= high:
-        raise ValueError(f"hardtanh.min_val must be less than max_val; got {min_val!r} and {max_val!r}.")
+    if low > high:
+        raise ValueError(f"hardtanh.min_val must be at most max_val; got {min_val!r} and {max_val!r}.")
     return _between(float_input("hardtanh", input), low, high)
 
 

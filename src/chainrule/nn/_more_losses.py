@@ -23,6 +23,7 @@ from chainrule.ops import (
     mean,
     minimum,
     relu,
+    reshape,
     scatter_add,
     softplus,
     square,
@@ -249,7 +250,7 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, reduction: str = "mean
         sum over classes j of the sample and all others i of max(0, 1 - (x_j - x_i)) / classes
 
     Args:
-        input: scores, float tensor [batch, classes], or [classes].
+        input: scores, float tensor [batch, classes], [classes], or [] for a single class.
         target: integer labels of the same shape: those of the sample come first, and a -1 ends them.
         reduction: "mean", "sum" or "none"; default "mean".
 
@@ -271,6 +272,8 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, reduction: str = "mean
     equal_shapes(name, x, y)
     if not y.dtype.is_integer:
         raise refuse(DTypeError, f"{name}: the target must be integers; got {y.dtype.name}: use .astype(cr.int64).")
+    if not x.ndim:
+        x, y = reshape(x, (1,)), reshape(y, (1,))
     if x.ndim not in (1, 2):
         raise refuse(ShapeError, f"{name} needs an input [batch, classes] or [classes]; got the shape {x.shape}.")
     counted = cumulative_prod(cast(y != -1, y.dtype), axis=-1) == 1  # up to the first -1

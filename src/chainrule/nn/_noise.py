@@ -182,7 +182,7 @@ def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False,
         Tensor of the same shape and dtype.
 
     Raises:
-        ShapeError: fewer than two axes.
+        ShapeError: fewer than two axes in training.
         DTypeError: not a float tensor.
         ValueError: p outside [0, 1].
 
@@ -194,11 +194,13 @@ def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False,
     Source: Klambauer et al., NeurIPS 2017.
     """
     x, p = float_input("feature_alpha_dropout", input), number("feature_alpha_dropout", "p", p, 0.0, 1.0)
+    if not flag("feature_alpha_dropout", "training", training):
+        return x
     if x.ndim < 2:
         raise refuse(
             ShapeError, f"feature_alpha_dropout needs an input [batch, channels, ...]; got the shape {x.shape}."
         )
-    if not flag("feature_alpha_dropout", "training", training) or p == 0.0:
+    if p == 0.0:
         return x
     if p == 1.0:
         return x * 0.0

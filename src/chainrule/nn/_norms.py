@@ -97,16 +97,16 @@ def batch_norm(
         weight: [channels]; default none.
         bias: [channels]; default none.
         training: whether the statistics are those of the batch; default False.
-        momentum: by which part the running statistics move, in [0, 1]; default 0.1.
-        eps: added to the variance, >= 0; default 1e-5.
+        momentum: by which part the running statistics move, mostly in [0, 1]; default 0.1.
+        eps: added to the variance, mostly > 0; default 1e-5.
 
     Returns:
-        Tensor of the same shape and dtype.
+        Tensor of the same shape and dtype; an empty vector as it is.
 
     Raises:
         ShapeError: fewer than two axes, one value per channel in training, or statistics of another size.
         DTypeError: not a float tensor.
-        ValueError: no running statistics without training, or a setting outside its range.
+        ValueError: no running statistics without training.
 
     Example:
         >>> import chainrule as cr
@@ -117,11 +117,13 @@ def batch_norm(
     Source: Ioffe and Szegedy, ICML 2015.
     """
     x = float_input("batch_norm", input)
+    if not x.size and x.ndim == 1:
+        return x
     if x.ndim < 2:
         raise refuse(ShapeError, f"batch_norm needs an input [batch, channels, ...]; got the shape {x.shape}.")
     _running("batch_norm", running_mean, "running_mean", x.shape[1])
     _running("batch_norm", running_var, "running_var", x.shape[1])
-    momentum, eps = number("batch_norm", "momentum", momentum, 0.0, 1.0), number("batch_norm", "eps", eps, 0.0)
+    momentum, eps = number("batch_norm", "momentum", momentum), number("batch_norm", "eps", eps)
     if not flag("batch_norm", "training", training):
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm needs running_mean and running_var when training=False.")
@@ -161,8 +163,8 @@ def instance_norm(
         weight: [channels]; default none.
         bias: [channels]; default none.
         use_input_stats: whether the statistics are those of each sample; default True.
-        momentum: by which part the running statistics move, in [0, 1]; default 0.1.
-        eps: added to the variance, >= 0; default 1e-5.
+        momentum: by which part the running statistics move, mostly in [0, 1]; default 0.1.
+        eps: added to the variance, mostly > 0; default 1e-5.
 
     Returns:
         Tensor of the same shape and dtype.
@@ -170,7 +172,7 @@ def instance_norm(
     Raises:
         ShapeError: fewer than three axes, one value per channel and sample, or statistics of another size.
         DTypeError: not a float tensor.
-        ValueError: no running statistics without `use_input_stats`, or a setting outside its range.
+        ValueError: no running statistics without `use_input_stats`.
 
     Example:
         >>> import chainrule as cr
@@ -188,7 +190,7 @@ def instance_norm(
         return batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
     _running("instance_norm", running_mean, "running_mean", x.shape[1])
     _running("instance_norm", running_var, "running_var", x.shape[1])
-    momentum, eps = number("instance_norm", "momentum", momentum, 0.0, 1.0), number("instance_norm", "eps", eps, 0.0)
+    momentum, eps = number("instance_norm", "momentum", momentum), number("instance_norm", "eps", eps)
     count = math.prod(x.shape[2:])
     if count < 2 and x.size:
         raise refuse(ShapeError, f"instance_norm: the input {x.shape} has one value per channel and sample.")
@@ -215,7 +217,7 @@ def layer_norm(
         normalized_shape: sizes of the last axes.
         weight: tensor of that shape; default none.
         bias: tensor of that shape; default none.
-        eps: added to the variance, >= 0; default 1e-5.
+        eps: added to the variance, mostly > 0; default 1e-5.
 
     Returns:
         Tensor of the same shape and dtype.
@@ -232,7 +234,7 @@ def layer_norm(
     Source: Ba et al., arXiv 1607.06450.
     """
     x, shape = _last_axes("layer_norm", input, normalized_shape)
-    y, _, _ = _standard(x, tuple(range(x.ndim - len(shape), x.ndim)), number("layer_norm", "eps", eps, 0.0))
+    y, _, _ = _standard(x, tuple(range(x.ndim - len(shape), x.ndim)), number("layer_norm", "eps", eps))
     return _scaled("layer_norm", y, weight, bias, shape)
 
 
@@ -255,7 +257,7 @@ def rms_norm(
         input: float tensor [..., *normalized_shape].
         normalized_shape: sizes of the last axes.
         weight: tensor of that shape; default none.
-        eps: added to the mean square, >= 0; default the gap between 1 and the next number of the dtype.
+        eps: added to the mean square; default the gap between 1 and the next number of the dtype.
 
     Returns:
         Tensor of the same shape and dtype.
@@ -272,7 +274,7 @@ def rms_norm(
     Source: Zhang and Sennrich, NeurIPS 2019.
     """
     x, shape = _last_axes("rms_norm", input, normalized_shape)
-    added = _EPSILON[x.dtype.name] if eps is None else number("rms_norm", "eps", eps, 0.0)
+    added = _EPSILON[x.dtype.name] if eps is None else number("rms_norm", "eps", eps)
     y = x * rsqrt(mean(square(x), tuple(range(x.ndim - len(shape), x.ndim)), keepdims=True) + added)
     return _scaled("rms_norm", y, weight, None, shape)
 
@@ -292,7 +294,7 @@ def group_norm(
         num_groups: number of groups, >= 1; it divides the channels.
         weight: [channels]; default none.
         bias: [channels]; default none.
-        eps: added to the variance, >= 0; default 1e-5.
+        eps: added to the variance, mostly > 0; default 1e-5.
 
     Returns:
         Tensor of the same shape and dtype.
@@ -315,7 +317,7 @@ def group_norm(
             ShapeError, f"group_norm: {groups} groups must divide the channels, axis 1 of the input {x.shape}."
         )
     parts = reshape(x, (x.shape[0], groups, math.prod(x.shape[1:]) // groups))
-    y, _, _ = _standard(parts, (2,), number("group_norm", "eps", eps, 0.0))
+    y, _, _ = _standard(parts, (2,), number("group_norm", "eps", eps))
     return _scaled("group_norm", reshape(y, x.shape), weight, bias, _channels(x))
 
 
@@ -366,7 +368,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: int | Sequence[int] = 1, eps: 
     Args:
         input: float tensor [..., n, ...].
         p: exponent of the norm; default 2.
-        dim: the axis of the vectors, or several; default 1.
+        dim: the axis of the vectors, or several; default 1. A tensor without axes is a vector of one element.
         eps: smallest length, > 0; default 1e-12. A zero vector stays 0.
 
     Returns:
@@ -382,5 +384,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: int | Sequence[int] = 1, eps: 
         tensor([[0.6, 0.8]], shape=(1, 2), dtype=float32)
     """
     x = float_input("normalize", input)
+    if not x.ndim:
+        return reshape(normalize(reshape(x, (1,)), p, dim, eps), ())
     axes = tuple(axis_of("normalize", d, x.ndim) for d in (dim if isinstance(dim, tuple | list) else (dim,)))
     return x / maximum(vector_norm(x, axis=axes, keepdims=True, ord=p), eps)

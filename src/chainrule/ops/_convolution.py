@@ -240,7 +240,7 @@ convolution_p = primitive(
         ),
         Invalid(
             (np.zeros((1, 2, 4), bool), np.zeros((3, 2, 2), bool)),
-            "conv1d needs a numeric tensor; got bool: use .astype(cr.float32).",
+            "conv1d needs a real numeric tensor; got bool: use .astype(cr.float32).",
             _how(1),
         ),
     ],

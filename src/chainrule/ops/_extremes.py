@@ -19,6 +19,7 @@ from chainrule.core.primitive import Edge, Invalid, Primitive, Sample, TensorTyp
 from chainrule.core.tensor import Tensor
 from chainrule.ops._along import add_along_p, check_along, check_range, place_along, take_along
 from chainrule.ops._elementwise import indicator
+from chainrule.ops._windows import REAL
 from chainrule.ops.selection import maximum
 
 __all__ = ["max_along_p", "min_along_p"]
@@ -27,10 +28,10 @@ __all__ = ["max_along_p", "min_along_p"]
 def _shape(name: str) -> Any:
     def rule(x: TensorType, indices: TensorType, updates: TensorType, *, axis: int) -> TensorType:
         check_along(name, x, indices, axis)
-        if updates.dtype is not x.dtype or x.dtype.kind == "bool":
+        if updates.dtype is not x.dtype or x.dtype.kind not in REAL:
             raise DTypeError(
                 f"{name}: x is {x.dtype.name} and the updates are {updates.dtype.name}; "
-                "both must be of one numeric dtype."
+                "both must be of one real numeric dtype."
             )
         if updates.shape != indices.shape:
             raise ShapeError(f"{name}: the updates must have the shape {indices.shape}; got {updates.shape}.")
@@ -125,7 +126,7 @@ def _extreme(name: str, function: np.ufunc, sign: float) -> Primitive:
             ),
             Invalid(
                 (np.zeros(2), np.array([0]), np.zeros(1, np.int64)),
-                f"{name}: x is float64 and the updates are int64; both must be of one numeric dtype.",
+                f"{name}: x is float64 and the updates are int64; both must be of one real numeric dtype.",
                 whole,
             ),
             Invalid(

@@ -19,7 +19,7 @@ from chainrule.core.bind import bind
 from chainrule.core.dtypes import int64
 from chainrule.core.errors import DTypeError, ShapeError
 from chainrule.core.primitive import Invalid, Primitive, Sample, TensorType, primitive
-from chainrule.ops._windows import Pads, Sizes, counts, fitting, padded, positions, view
+from chainrule.ops._windows import REAL, Pads, Sizes, counts, fitting, padded, positions, view
 
 __all__ = ["overlap_add_p", "window_argmax_p", "window_spread_p", "window_sum_p", "windows_p"]
 
@@ -297,7 +297,8 @@ def _first(plane: Sizes, count: Sizes, stride: Sizes, padding: Pads, dilation: S
 
 
 def _window_argmax_shape(x: TensorType, *, size: Sizes, stride: Sizes, padding: Pads, dilation: Sizes) -> TensorType:
-    _numeric("window_argmax", x)
+    if x.dtype.kind not in REAL:
+        raise DTypeError(f"window_argmax needs a real numeric tensor; got {x.dtype.name}: use .astype(cr.float32).")
     count = _fit("window_argmax", x, size, stride, dilation, padding)
     for n, c, s, (low, _), d, k in zip(_last(x.shape, size), count, stride, padding, dilation, size):
         for p in (0, c - 1):
@@ -328,7 +329,7 @@ window_argmax_p = primitive(
     invalid=[
         Invalid(
             (np.zeros(3, bool),),
-            "window_argmax needs a numeric tensor; got bool: use .astype(cr.float32).",
+            "window_argmax needs a real numeric tensor; got bool: use .astype(cr.float32).",
             _how((2,)) | _padding((0, 0)),
         ),
         Invalid(

@@ -22,7 +22,7 @@ from chainrule.ops._inputs import as_tensor
 from chainrule.ops.shape import reshape
 
 __all__ = [
-    *("SPATIAL", "Pads", "Sizes"),
+    *("REAL", "SPATIAL", "Pads", "Sizes"),
     *("batched", "biased", "fail", "half_at_most", "per_axis", "pooled", "same_dtypes", "symmetric"),
     *("weight_tensor", "without_batch"),
     *("blocks", "counts", "fitting", "padded", "positions", "view", "window_bytes"),
@@ -32,6 +32,7 @@ Sizes = tuple[int, ...]
 Pads = tuple[tuple[int, int], ...]  # (low, high) per axis
 
 SPATIAL = {1: "channels, length", 2: "channels, height, width", 3: "channels, depth, height, width"}
+REAL = ("float", "int", "uint")
 BLOCK = 1 << 24  # bytes of copied windows at a time: they stay in the last-level cache, and memory stays small
 
 
@@ -110,12 +111,12 @@ def batched(name: str, x: Any, n: int, axes: str) -> tuple[Tensor, bool]:
     """Return an input [batch, channels, *spatial] and whether its batch axis was added here.
 
     Raises:
-        DTypeError: not a float or integer tensor.
+        DTypeError: bool or complex.
         ShapeError: another number of axes.
     """
     x = as_tensor(x)
-    if x.dtype.kind == "bool":
-        raise fail(DTypeError, f"{name} needs a numeric tensor; got bool: use .astype(cr.float32).")
+    if x.dtype.kind not in REAL:
+        raise fail(DTypeError, f"{name} needs a real numeric tensor; got {x.dtype.name}: use .astype(cr.float32).")
     if x.ndim not in (n + 1, n + 2):
         raise fail(ShapeError, f"{name} needs an input [batch, {axes}] or [{axes}]; got the shape {x.shape}.")
     return (x, False) if x.ndim == n + 2 else (reshape(x, (1, *x.shape)), True)
@@ -150,15 +151,15 @@ def without_batch(y: Tensor, added: bool) -> Tensor:
 
 
 def same_dtypes(name: str, *types: TensorType) -> None:
-    """Refuse bools and two dtypes in a shape rule.
+    """Refuse bools, complex numbers and two dtypes in a shape rule.
 
     Raises:
         DTypeError: names the dtypes.
     """
     first = types[0].dtype
     for other in types:
-        if other.dtype.kind == "bool":
-            raise DTypeError(f"{name} needs a numeric tensor; got bool: use .astype(cr.float32).")
+        if other.dtype.kind not in REAL:
+            raise DTypeError(f"{name} needs a real numeric tensor; got {other.dtype.name}: use .astype(cr.float32).")
         if other.dtype is not first:
             raise DTypeError(
                 f"{name}: the dtypes {first.name} and {other.dtype.name} differ; convert one with .astype."

@@ -75,7 +75,7 @@ def _avg_pool(
 ) -> Tensor:
     x, added = _float_input(name, input, n)
     size = per_axis(name, "kernel_size", kernel_size, n)
-    steps = size if stride is None else per_axis(name, "stride", stride, n)
+    steps = size if stride is None or stride == () else per_axis(name, "stride", stride, n)
     pads = per_axis(name, "padding", padding, n, 0)
     half_at_most(name, pads, size, (1,) * n)
     if divisor_override is not None and (not isinstance(divisor_override, int) or divisor_override == 0):

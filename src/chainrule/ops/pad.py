@@ -13,12 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from chainrule.core.bind import bind
 from chainrule.core.dtypes import promote
 from chainrule.core.errors import DTypeError, ShapeError, nearest, user_location
 from chainrule.core.tensor import Tensor
-from chainrule.ops._inputs import as_tensor, cast
+from chainrule.ops._inputs import as_tensor, cast, constant
 from chainrule.ops.creation import full
+from chainrule.ops.gather import take
 from chainrule.ops.join import concat_p, flip
 from chainrule.ops.shape import broadcast_to
 from chainrule.ops.slices import narrow, pad_p, update_slice_p
@@ -98,6 +101,8 @@ def bordered(x: Tensor, widths: Sequence[tuple[int, int]], mode: str, value: flo
         listed = ", ".join(f'"{name}"' for name in MODES)
         close = nearest(mode, MODES) if isinstance(mode, str) else ""
         raise ValueError(f"pad.mode must be one of {listed}; got {mode!r}{close or '.'}")
+    if mode == "replicate" and any(n < 0 for pair in widths for n in pair):
+        return _repeated(x, widths)
     if any(n < 0 for pair in widths for n in pair):
         x = _cut(x, widths)
         widths = [(max(a, 0), max(b, 0)) for a, b in widths]
@@ -121,6 +126,20 @@ def _cut(x: Tensor, widths: Sequence[tuple[int, int]]) -> Tensor:
             )
         if (start, limit) != (0, x.shape[axis]):
             x = narrow(x, axis, start, limit)
+    return x
+
+
+def _repeated(x: Tensor, widths: Sequence[tuple[int, int]]) -> Tensor:
+    """Return x seen through a window that may lie beside it: positions outside are those of the nearest edge."""
+    for axis, (before, after) in enumerate(widths):
+        n = x.shape[axis]
+        m = before + n + after
+        if m < 0 or (m and not n):
+            raise ShapeError(
+                f"pad: the widths ({before}, {after}) do not fit axis {axis} of {x.shape}.", location=user_location()
+            )
+        if before or after:
+            x = take(x, constant(np.clip(np.arange(m) - before, 0, max(n - 1, 0))), axis=axis)
     return x
 
 

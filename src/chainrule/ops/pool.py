@@ -43,7 +43,7 @@ def _max_pool(
 ) -> Pooled:
     x, added = batched(name, input, n, SPATIAL[n])
     size = per_axis(name, "kernel_size", kernel_size, n)
-    steps = size if stride is None else per_axis(name, "stride", stride, n)
+    steps = size if stride is None or stride == () else per_axis(name, "stride", stride, n)
     pads, spread = per_axis(name, "padding", padding, n, 0), per_axis(name, "dilation", dilation, n)
     half_at_most(name, pads, size, spread)
     _, borders = pooled(name, x.shape, size, steps, pads, spread, ceil_mode)

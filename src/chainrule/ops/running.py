@@ -42,6 +42,8 @@ def _position(name: str, function: np.ufunc, better: np.ufunc) -> Primitive:
     def shape(x: TensorType, *, axis: int) -> TensorType:
         if not 0 <= axis < x.ndim:
             raise ShapeError(f"{name}: axis {axis} does not exist in {x.shape}.")
+        if x.dtype.kind == "complex":
+            raise DTypeError(f"{name} needs a real tensor; got {x.dtype.name}: complex numbers have no order.")
         return TensorType(x.shape, int64)
 
     return primitive(

@@ -40,7 +40,7 @@ def _max_unpool(
             f"{name}: the input is {as_tensor(input).shape} and the indices {places.shape}; they must be equal.",
         )
     size = per_axis(name, "kernel_size", kernel_size, n)
-    steps = size if stride is None else per_axis(name, "stride", stride, n)
+    steps = size if stride is None or stride == () else per_axis(name, "stride", stride, n)
     pads = per_axis(name, "padding", padding, n, 0)
     plane = tuple((m - 1) * s - 2 * p + k for m, k, s, p in zip(x.shape[2:], size, steps, pads))
     if output_size is not None:
