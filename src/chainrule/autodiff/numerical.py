@@ -1,21 +1,23 @@
-"""Derivatives by central differences, and the check of a gradient against them.
+"""Derivatives by central differences, and the check of both modes of differentiation against them.
 
 Source: the random-direction check of HIPS/autograd; error analysis in Press et al., Numerical Recipes, section 5.7.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from chainrule.autodiff.backward import gradients
+from chainrule.autodiff.jvp import jvp
 from chainrule.core.context import enable_grad, no_grad
 from chainrule.core.dtypes import float64
 from chainrule.core.errors import DTypeError, GradientError
-from chainrule.core.tensor import Tensor
+from chainrule.core.tensor import Tensor, unrecorded
 from chainrule.ops._inputs import as_tensor
+from chainrule.ops.creation import zeros
 
 __all__ = ["check_gradients", "numerical_gradient"]
 
@@ -72,8 +74,11 @@ def check_gradients(
     rtol: float = 1e-6,
     atol: float = 1e-6,
     seed: int = 0,
+    modes: Sequence[str] = ("reverse", "forward"),
 ) -> None:
-    """Compare reverse-mode gradients of a function with central differences, along random directions, up to `order`.
+    """Compare derivatives of a function with central differences, along random directions, up to `order`.
+
+    Each order is taken in each of the modes over each derivative of the order below: forward over reverse, and so on.
 
     Args:
         function: takes tensors, returns a tensor or a tuple of tensors, of any shape; smooth around the point.
@@ -83,10 +88,12 @@ def check_gradients(
         rtol: relative tolerance; default 1e-6.
         atol: absolute tolerance; default 1e-6.
         seed: of the random directions.
+        modes: "reverse", "forward" or both; default both.
 
     Raises:
-        GradientError: a gradient differs; the message holds the order, both numbers and the tolerance.
+        GradientError: a derivative differs; the message holds the order, the modes, both numbers and the tolerance.
         DTypeError: an argument is not float64.
+        ValueError: an unknown mode.
 
     Example:
         >>> import chainrule as cr
@@ -96,46 +103,88 @@ def check_gradients(
     for i, point in enumerate(points):
         if point.dtype is not float64:
             raise DTypeError(f"check_gradients needs float64, for useful digits; argument {i} is {point.dtype.name}.")
-    _check(function, [point.detach() for point in points], order, 1, eps, rtol, atol, np.random.default_rng(seed))
+    for mode in modes:
+        if mode not in _DERIVATIVES:
+            raise ValueError(f"check_gradients.modes must be 'reverse' and 'forward'; got {mode!r}.")
+    check = _Check(order, eps, rtol, atol, tuple(modes), np.random.default_rng(seed))
+    check.run(function, [point.detach() for point in points], ())
 
 
-def _check(
-    function: Callable, points: list[Tensor], order: int, level: int, eps: float, rtol: float, atol: float, rng: Any
-) -> None:
-    with no_grad():
-        weights = [Tensor(_normal(rng, out.shape)) for out in _outputs(function(*points))]
-    directions = [_normal(rng, point.shape) for point in points]
+class _Check(NamedTuple):
+    """What is compared, how far, and with which tolerance."""
 
-    def covector(*xs: Tensor) -> Tensor:
-        total = sum((out * w).sum() for out, w in zip(_outputs(function(*xs)), weights, strict=True))
-        return as_tensor(total)
+    order: int
+    eps: float
+    rtol: float
+    atol: float
+    modes: tuple[str, ...]
+    rng: np.random.Generator
 
-    def pulled(*xs: Tensor) -> tuple[Tensor, ...]:
-        with enable_grad():
-            aliases = [x.detach().requires_grad_() if x._node is None else x for x in xs]
-            value = covector(*aliases)
-            if value._node is None:
-                return tuple(x.detach() * 0 for x in xs)
-            found = gradients([value], aliases, create_graph=True)
-        return tuple(x * 0 if g is None else g for g, x in zip(found, aliases, strict=True))
+    def run(self, function: Callable, points: list[Tensor], path: tuple[str, ...]) -> None:
+        """Check the derivatives of a function, which is itself a derivative: the modes of `path`, innermost first."""
+        with no_grad():
+            weights = [Tensor(_normal(self.rng, out.shape)) for out in _outputs(function(*points))]
+        directions = [Tensor(_normal(self.rng, point.shape)) for point in points]
 
-    got = sum(float((g.detach() * Tensor(d)).sum()) for g, d in zip(pulled(*points), directions, strict=True))
-    with no_grad():
-        ends = [
-            float(
-                covector(*(Tensor(np.asarray(p.numpy() + step * d)) for p, d in zip(points, directions, strict=True)))
-            )
-            for step in (eps, -eps)
-        ]
-    expected = (ends[0] - ends[1]) / (2 * eps)
-    if not abs(got - expected) <= atol + rtol * abs(expected):
+        def weighted(outputs: Any) -> float:
+            return sum(float((out.detach() * w).sum()) for out, w in zip(_outputs(outputs), weights, strict=True))
+
+        with no_grad():
+            ends = [
+                weighted(
+                    function(*(Tensor(np.asarray(p.numpy() + step * d.numpy())) for p, d in zip(points, directions)))
+                )
+                for step in (self.eps, -self.eps)
+            ]
+        expected = (ends[0] - ends[1]) / (2 * self.eps)
+        derivatives = {mode: _DERIVATIVES[mode](function, weights, directions) for mode in self.modes}
+        for mode, derivative in derivatives.items():
+            found = derivative(*points)
+            parts = zip(found, directions if mode == "reverse" else weights, strict=True)
+            self._compare(sum(float((g.detach() * d).sum()) for g, d in parts), expected, (*path, mode))
+        if len(path) + 1 < self.order:
+            finer = self._replace(rtol=self.rtol * 10, atol=self.atol * 10)
+            for mode, derivative in derivatives.items():
+                finer.run(derivative, points, (*path, mode))
+
+    def _compare(self, got: float, expected: float, path: tuple[str, ...]) -> None:
+        allowed = self.atol + self.rtol * abs(expected)
+        if abs(got - expected) <= allowed:
+            return
+        how = f" ({' over '.join(reversed(path))})" if "forward" in path else ""
         raise GradientError(
-            f"gradient of order {level} differs from central differences: got {got!r}, expected {expected!r} "
-            f"(difference {abs(got - expected):.3g}, allowed {atol + rtol * abs(expected):.3g}); "
+            f"gradient of order {len(path)}{how} differs from central differences: got {got!r}, expected {expected!r} "
+            f"(difference {abs(got - expected):.3g}, allowed {allowed:.3g}); "
             "a kink near the point gives this too: move the point or lower eps."
         )
-    if level < order:
-        _check(pulled, points, order, level + 1, eps, rtol * 10, atol * 10, rng)
+
+
+def _pulled(function: Callable, weights: list[Tensor], directions: list[Tensor]) -> Callable[..., tuple[Tensor, ...]]:
+    """Return the gradient of <weights, function>, as a function of the point."""
+
+    def gradient(*xs: Tensor) -> tuple[Tensor, ...]:
+        with enable_grad():
+            aliases = [unrecorded(x).requires_grad_() if x._node is None else x for x in xs]
+            total = sum((out * w).sum() for out, w in zip(_outputs(function(*aliases)), weights, strict=True))
+            value = as_tensor(total)
+            if value._node is None:
+                return tuple(zeros(x.shape, dtype=x.dtype) for x in xs)
+            found = gradients([value], aliases, create_graph=True)
+        return tuple(zeros(x.shape, dtype=x.dtype) if g is None else g for g, x in zip(found, aliases, strict=True))
+
+    return gradient
+
+
+def _pushed(function: Callable, weights: list[Tensor], directions: list[Tensor]) -> Callable[..., tuple[Tensor, ...]]:
+    """Return the derivative of a function along the directions, as a function of the point."""
+
+    def tangent(*xs: Tensor) -> tuple[Tensor, ...]:
+        return _outputs(jvp(function, xs, directions)[1])
+
+    return tangent
+
+
+_DERIVATIVES = {"reverse": _pulled, "forward": _pushed}
 
 
 def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

@@ -19,6 +19,7 @@ from chainrule.core.primitive import PRIMITIVES
 from chainrule.core.tape import Leaf, Node, next_sequence, origin
 from chainrule.core.tensor import Tensor, unrecorded
 from chainrule.ops._inputs import as_tensor
+from chainrule.ops.creation import zeros
 
 __all__ = ["grad", "value_and_grad", "vjp"]
 
@@ -182,7 +183,9 @@ def _pull(
     found = (
         gradients(chosen, inputs, upstream, retain_graph=True, create_graph=create) if chosen else [None] * len(inputs)
     )
-    filled = iter([g if g is not None else unrecorded(alias) * 0 for g, alias in zip(found, inputs, strict=True)])
+    filled = iter(
+        [g if g is not None else zeros(alias.shape, dtype=alias.dtype) for g, alias in zip(found, inputs, strict=True)]
+    )
     return [tree.unflatten(structure, [next(filled) for _ in group]) for group, structure in aliases], create
 
 

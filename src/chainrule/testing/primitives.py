@@ -2,8 +2,8 @@
 
 For each primitive: its samples are complete; for each sample the FLOP count, shape rule against reference in every
 float dtype, other memory layouts, low precision against float64, eager against traced, vmap against a loop, NaN,
-gradients to second order against central differences, forward against reverse; each edge has its gradient, each invalid
-input its message.
+gradients to second order against central differences, forward against reverse; each edge has its gradient in both
+modes, each invalid input its message.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import partial
 from chainrule.autodiff.forward import block
 from chainrule.core.primitive import Primitive, Sample
 from chainrule.testing import _values as values
-from chainrule.testing import batched, gradients
+from chainrule.testing import batched, gradients, modes
 from chainrule.testing.samples import sample_tensors
 
 __all__ = ["KINDS", "Check", "Tally", "check_primitive", "primitive_checks", "run_checks"]
@@ -27,11 +27,12 @@ KINDS: dict[str, str] = {
     "precision": "float32 and bfloat16 agree with float64",
     "traced": "cr.jit gives the eager bits",
     "nan": "NaN propagates",
-    "gradient": "first and second order against central differences",
+    "gradient": "first and second order against central differences, in both modes",
     "forward": "<jvp(t), c> = <t, vjp(c)>",
     "traced gradient": "cr.jit gives the bits of the eager gradient",
     "batched": "vmap gives what a loop gives, whichever inputs are batched",
     "edge": "the chosen gradient at kinks, ties and singular points",
+    "modes": "at edges forward mode gives the chosen gradient, and second derivatives agree over all pairs of modes",
     "invalid": "what is refused, with the whole message",
 }
 
@@ -109,6 +110,7 @@ def primitive_checks(primitive: Primitive) -> Iterator[Check]:
     for number, edge in enumerate(primitive.edges):
         place = f"edge {number} at {edge.inputs}"
         yield Check(primitive, "edge", place, partial(gradients.check_edge, primitive, edge))
+        yield Check(primitive, "modes", place, partial(modes.check_edge_modes, primitive, edge, number))
     for number, invalid in enumerate(primitive.invalid):
         yield Check(primitive, "invalid", f"invalid {number}", partial(values.check_invalid, primitive, invalid))
 
