@@ -8,15 +8,18 @@ from chainrule.debug.backward_steps import BackwardPart, BackwardStep, trace_bac
 from chainrule.debug.graph_calls import block
 from chainrule.debug.graph_picture import GraphPicture, graph
 from chainrule.debug.nan import Finding, debug_nans, find_nan
+from chainrule.debug.symbolic import Formula, to_sympy
 
 __all__ = [
     "BackwardPart",
     "BackwardStep",
     "Finding",
+    "Formula",
     "GraphPicture",
     "block",
     "debug_nans",
     "find_nan",
     "graph",
+    "to_sympy",
     "trace_backward",
 ]

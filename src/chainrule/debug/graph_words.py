@@ -50,6 +50,8 @@ def number(value: complex, digits: int = 4) -> str:
 def _written(array: np.ndarray) -> str:
     if array.ndim == 0:
         return number(array.item())
+    if array.ndim == 2 and array.shape[1] == 1 < len(array):
+        return _written(array[:, 0]) + "ᵀ"  # a column, written as a row
     parts = [number(part.item(), 3) if array.ndim == 1 else _written(np.asarray(part)) for part in array]
     return f"[{', '.join(parts)}]"
 
