@@ -110,7 +110,7 @@ class _Notes:
             elif node.kept:
                 entries = {name: _split(entry, region, made) for name, entry in node.kept.items()}
                 if any(source is not None for _, sources in entries.values() for source in sources):
-                    node.kept = _Forgotten(entries)
+                    node.kept = _Forgotten(entries)  # type: ignore[assignment]
         for step in (step for other in inner for step in other.steps):
             step.inputs[:] = [region.source(made[id(x)]) if id(x) in made else x for x in step.inputs]
         region.keep_what_is_needed()

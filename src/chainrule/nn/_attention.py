@@ -74,9 +74,10 @@ def scaled_dot_product_attention(
     factor = 1.0 / math.sqrt(q.shape[-1]) if scale is None else number(name, "scale", scale)
     scores = matmul(q, matrix_transpose(k)) * factor  # [..., heads, queries, keys]
     scores = _masked(name, scores, attn_mask, is_causal)
-    top = amax(scores.detach(), axis=-1, keepdims=True) if scores.shape[-1] else 0.0
-    top = where(isfinite(top), top, 0.0) if scores.shape[-1] else 0.0
-    e = exp(scores - top)
+    if scores.shape[-1]:
+        top = amax(scores.detach(), axis=-1, keepdims=True)
+        scores = scores - where(isfinite(top), top, 0.0)
+    e = exp(scores)
     summed = total(e, axis=-1, keepdims=True)
     weights = e / where(summed == 0.0, 1.0, summed)
     return matmul(dropout(weights, dropout_p, True, generator) if dropout_p else weights, v)

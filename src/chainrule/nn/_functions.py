@@ -10,8 +10,8 @@ from chainrule.core.dtypes import float32
 from chainrule.core.errors import DTypeError, ShapeError
 from chainrule.core.tensor import Tensor
 from chainrule.nn._checks import axis_of, integer, number, refuse, tensor_input
-from chainrule.ops import log_softmax as _log_softmax
 from chainrule.ops import broadcast_arrays, maximum, permute_dims, random, reshape, sqrt, take, where
+from chainrule.ops import log_softmax as _log_softmax
 from chainrule.ops import softmax as _softmax
 from chainrule.ops import softplus as _softplus
 from chainrule.ops import sum as total

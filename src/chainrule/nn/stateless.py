@@ -55,8 +55,8 @@ def functional_call(
         return module(*(args if isinstance(args, tuple) else (args,)), **(kwargs or {}))
     finally:
         after = [connected(cell._value, cell._node, cell._index) for cell, _ in chosen]
-        for (cell, tensor), new, held, (value, _, _) in zip(chosen, after, before, given, strict=True):
-            cell._value, cell._version, cell._node, cell._index = held
+        for (cell, tensor), new, old, (value, _, _) in zip(chosen, after, before, given, strict=True):
+            cell._value, cell._version, cell._node, cell._index = old
             if new._value is not value:
                 tensor.assign_(new)
 

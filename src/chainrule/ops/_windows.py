@@ -22,10 +22,27 @@ from chainrule.ops._inputs import as_tensor
 from chainrule.ops.shape import reshape
 
 __all__ = [
-    *("REAL", "SPATIAL", "Pads", "Sizes"),
-    *("batched", "biased", "fail", "half_at_most", "per_axis", "pooled", "same_dtypes", "symmetric"),
-    *("weight_tensor", "without_batch"),
-    *("blocks", "counts", "fitting", "padded", "positions", "view", "window_bytes"),
+    "REAL",
+    "SPATIAL",
+    "Pads",
+    "Sizes",
+    "batched",
+    "biased",
+    "fail",
+    "half_at_most",
+    "per_axis",
+    "pooled",
+    "same_dtypes",
+    "symmetric",
+    "weight_tensor",
+    "without_batch",
+    "blocks",
+    "counts",
+    "fitting",
+    "padded",
+    "positions",
+    "view",
+    "window_bytes",
 ]
 
 Sizes = tuple[int, ...]

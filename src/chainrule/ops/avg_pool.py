@@ -26,8 +26,12 @@ from chainrule.ops.selection import where
 from chainrule.ops.slices import pad_p
 
 __all__ = [
-    *("avg_pool1d", "avg_pool2d", "avg_pool3d"),
-    *("lp_pool1d", "lp_pool2d", "lp_pool3d"),
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "lp_pool1d",
+    "lp_pool2d",
+    "lp_pool3d",
 ]
 
 Setting = int | Sequence[int]

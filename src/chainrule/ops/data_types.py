@@ -72,8 +72,8 @@ def finfo(type: Any, /) -> FloatInfo:
     if dtype.kind != "float":
         raise DTypeError(f"finfo needs a float dtype; got {dtype.name}: use iinfo for integers.")
     found = ml_dtypes.finfo(dtype.numpy)
-    numbers = (float(n) for n in (found.eps, found.max, found.min, found.smallest_normal))
-    return FloatInfo(found.bits, *numbers, dtype)
+    eps, high, low, tiny = (float(n) for n in (found.eps, found.max, found.min, found.smallest_normal))
+    return FloatInfo(found.bits, eps, high, low, tiny, dtype)
 
 
 def iinfo(type: Any, /) -> IntegerInfo:

@@ -20,8 +20,12 @@ from chainrule.ops._windows import SPATIAL, batched, half_at_most, per_axis, poo
 from chainrule.ops.shape import reshape
 
 __all__ = [
-    *("max_pool1d", "max_pool2d", "max_pool3d"),
-    *("min_pool1d", "min_pool2d", "min_pool3d"),
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "min_pool1d",
+    "min_pool2d",
+    "min_pool3d",
 ]
 
 Setting = int | Sequence[int]

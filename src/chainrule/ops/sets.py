@@ -54,10 +54,10 @@ def _unique(x: Tensor, name: str) -> UniqueAllResult:
         )
     data = concrete_value(x, name)
     data = data.astype(np.float32) if data.dtype == bfloat16.numpy else data
-    _, first, inverse, counts = np.unique(
+    _, first, back, times = np.unique(
         data, return_index=True, return_inverse=True, return_counts=True, equal_nan=False
     )
-    indices, inverse, counts = (constant(np.asarray(a, np.int64)) for a in (first, inverse, counts))
+    indices, inverse, counts = (constant(np.asarray(a, np.int64)) for a in (first, back, times))
     vector = flatten(x) if x.ndim else reshape(x, (1,))
     return UniqueAllResult(take(vector, indices), indices, reshape(inverse, x.shape), counts)
 
