@@ -52,6 +52,28 @@ def test_one_tensor_passed_twice_is_two_leaves():
     }  # fmt: skip
 
 
+def test_a_leaf_that_a_comparison_reads_too_is_one_leaf():
+    picture = cr.graph(lambda x: cr.where(x > 0, x, 0.1 * x).sum(), cr.asarray([1.0, -1.0]))
+    assert [value.name for value in picture.computation.arguments] == ["x"]
+    assert named(picture)["x"].gradient.tolist() == pytest.approx([1.0, 0.1])
+    assert boxes(picture.svg()) == ["x", "greater(x, 0)", "0.1 × x", "where", "Σ", "f"]
+
+
+def test_a_recomputed_block_has_its_gradients():
+    def block(x):
+        return cr.exp(cr.sin(x))
+
+    picture = cr.graph(lambda x: cr.checkpoint(block, x) * 2, 0.5)
+    assert operations(picture)[-1] == "multiply"
+    assert named(picture)["x"].gradient.item() == pytest.approx(cr.grad(lambda x: block(x) * 2)(0.5).item())
+
+
+def test_complex_numbers_are_drawn():
+    picture = cr.graph(lambda z: cr.sum(cr.real(z * cr.conj(z))), cr.asarray([1 + 2j] * 5))
+    assert operations(picture) == ["conj", "multiply", "real", "sum"]
+    assert ("25", "1") in lines(picture.svg())
+
+
 def test_nothing_of_the_run_stays(network):
     x = cr.ones((2, 4)).requires_grad_()
     stack, checks = local.modules, local.checks

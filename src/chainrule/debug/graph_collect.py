@@ -124,7 +124,7 @@ def _leaf(value: Any) -> Any:
         tensor = Tensor(as_tensor(value)._value.view())
     else:
         return value
-    return tensor.requires_grad_() if tensor.dtype.is_float else tensor
+    return tensor.requires_grad_() if tensor.dtype.is_inexact else tensor
 
 
 class _Known:
@@ -208,9 +208,18 @@ class _Builder:
         """Return the value that an operation read; the tape knows best, then the identity of the buffer."""
         value = self.by_edge.get(edge) if edge is not None else self.by_buffer.get(id(array))
         if value is None:
-            value = self._new_leaf(array, edge)
+            value = self._read_before(edge) or self._new_leaf(array, edge)
         if value.array is None and array is not None:
             value.array = array
+        return value
+
+    def _read_before(self, edge: Edge | None) -> Value | None:
+        """Return the value of a leaf that an unrecorded operation has read already."""
+        owner = edge[0].tensor() if edge is not None and isinstance(edge[0], Leaf) else None
+        value = None if owner is None else self.by_buffer.get(id(owner._value))
+        if value is None or value.kind == "made":
+            return None
+        self.by_edge[edge] = value
         return value
 
     def _new_leaf(self, array: Any, edge: Edge | None) -> Value:

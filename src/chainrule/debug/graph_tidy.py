@@ -47,8 +47,8 @@ def _hidden(
             source = made_by.get(edge.value)
             from_hidden = source in hidden or edge.value.kind == "constant"
             derived = derived and from_hidden
-            plain = plain and (from_hidden or (source is None and not edge.value.type.dtype.is_float))
-        floats = any(value.type.dtype.is_float for value in operation.outputs)
+            plain = plain and (from_hidden or (source is None and not edge.value.type.dtype.is_inexact))
+        floats = any(value.type.dtype.is_inexact for value in operation.outputs)
         flows = any(edge.down is not None for edge in operation.inputs)
         wanted = operation in shown or flows or any(value in results for value in operation.outputs)
         if plain and not wanted and (derived or not floats):
@@ -77,7 +77,7 @@ def _roots(
 def _replaceable(value: Value, roots: list[Value]) -> bool:
     if not roots or (value.type.size == 1 and value.array is not None):
         return value.array is not None
-    return len(roots) == 1 and not value.type.dtype.is_float
+    return len(roots) == 1 and not value.type.dtype.is_inexact
 
 
 def _replacement(edge: Input, roots: list[Value]) -> Value:

@@ -81,7 +81,7 @@ def gradient_text(gradient: np.ndarray | None) -> str:
         return ""
     if 0 < gradient.size <= SHOWN:
         return _written(gradient)
-    return f"‖g‖ {number(float(np.linalg.norm(gradient.astype(np.float64))), 3)}" if gradient.size else ""
+    return f"‖g‖ {number(float(np.linalg.norm(np.abs(gradient).astype(np.float64))), 3)}" if gradient.size else ""
 
 
 def product_text(edge: Input, upstream: np.ndarray | None) -> str:
