@@ -91,3 +91,42 @@ def test_errors():
         cr.jvp(lambda x: x, (cr.ones(2),), (cr.ones(2), cr.ones(2)))
     with pytest.raises(GradientError, match="jvp needs a function that returns tensors; it returned int"):
         cr.jvp(lambda x: 3, (cr.ones(2),), (cr.ones(2),))
+
+
+def test_a_cell_from_outside_keeps_the_value_without_its_tangent():
+    mean = f64([0.0, 0.0])
+
+    def function(x):
+        mean.assign_(mean * 0.5 + x * 0.5)
+        return (mean * x).sum()
+
+    _, moved = cr.jvp(function, (f64([2.0, 4.0]),), (f64([1.0, 0.0]),))
+    assert (mean.tolist(), mean.requires_grad, moved.item()) == ([1.0, 2.0], False, 2.0)
+    nested = forward(forward(lambda x: function(cr.stack([x, x]))))
+    nested(f64(2.0))
+    assert mean.tolist() == [1.5, 2.0]
+
+
+def test_a_failure_leaves_cells_as_they_were():
+    mean = f64([1.0])
+
+    def function(x):
+        mean.assign_(x)
+        raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="^stop$"):
+        cr.jvp(function, (f64([5.0]),), (f64([1.0]),))
+    assert (mean.tolist(), mean.version) == ([1.0], 0)
+
+
+def test_an_assigned_cell_from_outside_is_updated_by_each_compiled_call():
+    mean = f64(0.0)
+    step = cr.jit(forward(lambda x: (mean.assign_(mean + x), mean * x)[1]))
+    assert [step(f64(2.0)).item(), step(f64(2.0)).item()] == [4.0, 6.0]
+    assert mean.item() == 4.0
+
+
+def test_nothing_depends_where_the_value_is_nan():
+    """A gradient that does not exist is 0, also at NaN and infinity."""
+    assert cr.grad(lambda x: cr.floor(x).detach().sum())(f64([np.nan, np.inf])).tolist() == [0.0, 0.0]
+    assert cr.jacobian(lambda x: cr.ones(1))(f64([np.nan])).tolist() == [[0.0]]

@@ -111,7 +111,7 @@ def _axes_shift(primitive: Primitive, inputs: Tensors, batched: Flags, attribute
     return _outputs(primitive, inputs, {**attributes, "axis": tuple(axis + 1 for axis in attributes["axis"])})
 
 
-@_rule("argmax", "argmin", "argsort", "cumulative_sum", "cumulative_prod")
+@_rule("argmax", "argmin", "argsort", "cumulative_sum", "cumulative_prod", "cumulative_argmax", "cumulative_argmin")
 def _axis_shift(primitive: Primitive, inputs: Tensors, batched: Flags, attributes: dict, size: int) -> Sequence[Tensor]:
     return _outputs(primitive, inputs, {**attributes, "axis": attributes["axis"] + 1})
 
@@ -162,7 +162,7 @@ def _in_front(attributes: dict[str, Any], **first: int) -> dict[str, Any]:
     *("one_hot", "check_finite", "check_labels", "check_indices", "check_probabilities"),
     *("windows", "overlap_add", "window_sum", "window_spread", "window_argmax"),
     *("cholesky", "qr", "complement", "lu_pivots", "pivot_order", "lu", "eigh", "svd", "cofactors", "det", "slogdet"),
-    "matrix_exp",
+    *("eig", "matrix_exp"),
 )
 def _stacked(primitive: Primitive, inputs: Tensors, batched: Flags, attributes: dict, size: int) -> Sequence[Tensor]:
     """The primitive works on the last axes of one input, whatever stands before them."""
@@ -232,7 +232,7 @@ def _scatter(primitive: Primitive, inputs: Tensors, batched: Flags, attributes: 
     return _outputs(primitive, [x, _with_samples(indices, batched[1], size), updates], _with_first_axis(attributes))
 
 
-@_rule("take_along", "add_along")
+@_rule("take_along", "add_along", "max_along", "min_along")
 def _along(primitive: Primitive, inputs: Tensors, batched: Flags, attributes: dict, size: int) -> Sequence[Tensor]:
     return _outputs(primitive, _everywhere(inputs, batched, size), {"axis": attributes["axis"] + 1})
 

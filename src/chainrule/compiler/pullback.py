@@ -17,7 +17,7 @@ from chainrule.core.context import local, no_grad
 from chainrule.core.graph import Graph, Variable, check
 from chainrule.core.primitive import TensorType
 from chainrule.core.tape import Edge, FunctionNode, Leaf
-from chainrule.core.tensor import Tensor
+from chainrule.core.tensor import Tensor, connected
 from chainrule.core.tracer import Tracer
 from chainrule.ops._inputs import cast
 
@@ -66,6 +66,10 @@ class Pullback:
         """Return the gradients of the inputs, on the tape if they are to be differentiated again."""
         made = self._made = self._made or self._trace()
         upstream = [cast(g, out.dtype) for g, out in zip(upstream, self.outputs, strict=True)]
+        if local.transform is not None:  # a batch of upstream gradients, say: operation by operation, as anything in it
+            inputs = [connected(value, *(edge or (None, 0))) for value, edge in zip(values, edges, strict=True)]
+            found = evaluate(made.graph, [*inputs, *upstream, *made.cells])
+            return [None if place is None else found[place] for place in made.places]
         given = [*(Tensor(value) for value in values), *upstream, *made.cells]
         if local.interpreter is None:
             found = [Tensor(array) for array in made.run([tensor._value for tensor in given])]

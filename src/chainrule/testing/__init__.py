@@ -8,6 +8,7 @@ from chainrule.testing.compare import TOLERANCES, Tolerance, assert_close, asser
 from chainrule.testing.contracts import CONTRACTS, check_module
 from chainrule.testing.faults import Fault, fail_at
 from chainrule.testing.primitives import KINDS, Check, Tally, check_primitive, primitive_checks, run_checks
+from chainrule.testing.programs import Program, random_program
 from chainrule.testing.samples import sample_tensors
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "TOLERANCES",
     "Check",
     "Fault",
+    "Program",
     "Tally",
     "Tolerance",
     "assert_close",
@@ -24,6 +26,7 @@ __all__ = [
     "check_primitive",
     "fail_at",
     "primitive_checks",
+    "random_program",
     "run_checks",
     "sample_tensors",
 ]

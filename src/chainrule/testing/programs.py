@@ -46,6 +46,16 @@ class Program:
         leaves: float64 arrays.
         steps: the operations.
         weights: value number -> what it is multiplied with in the scalar result; values that no step uses.
+
+    Example:
+        >>> import numpy as np
+        >>> from chainrule.testing import Program
+        >>> from chainrule.testing.programs import Step
+        >>> print(Program(0, [np.ones(3)], [Step("exp", (0,), {})], {1: np.ones(3)}))
+        random_program(0): 1 operations
+          x0 = leaf (3,)
+          x1 = exp(x0)
+          result = <x1, w>
     """
 
     def __init__(
