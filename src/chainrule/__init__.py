@@ -18,6 +18,8 @@ from chainrule.core.context import enable_grad, is_grad_enabled, no_grad
 from chainrule.core.dtypes import (
     DType,
     bfloat16,
+    complex64,
+    complex128,
     float32,
     float64,
     int8,
@@ -50,6 +52,8 @@ __all__ = [
     "Tensor",
     "bfloat16",
     "bool",
+    "complex128",
+    "complex64",
     "enable_grad",
     "float32",
     "float64",

@@ -14,7 +14,9 @@ from chainrule.core.dtypes import ALL, dtype_of, result_dtype, scalar_dtype, to_
 from chainrule.core.errors import DTypeError
 
 BY_SHORT = {dtype.short: dtype for dtype in ALL}
-DTYPES = "float64, float32, bfloat16, int8, int16, int32, int64, uint8, uint16, uint32, uint64, bool"
+DTYPES = (
+    "float64, float32, bfloat16, complex64, complex128, int8, int16, int32, int64, uint8, uint16, uint32, uint64, bool"
+)
 
 # The standard's tables "Integers", "Floating-point" and "Mixed integers" (section Type promotion rules), row by row.
 STANDARD = """
@@ -24,6 +26,7 @@ u16 u16 u16 | u16 u32 u32 | u16 u64 u64 | u32 u32 u32 | u32 u64 u64 | u64 u64 u6
 i8  u8  i16 | i8  u16 i32 | i8  u32 i64 | i16 u8  i16 | i16 u16 i32 | i16 u32 i64
 i32 u8  i32 | i32 u16 i32 | i32 u32 i64 | i64 u8  i64 | i64 u16 i64 | i64 u32 i64
 f32 f32 f32 | f32 f64 f64 | f64 f64 f64 | bool bool bool
+f32 c64 c64 | f32 c128 c128 | f64 c64 c128 | f64 c128 c128 | c64 c64 c64 | c64 c128 c128 | c128 c128 c128
 """
 ROWS = [cell.split() for line in STANDARD.strip().splitlines() for cell in line.split("|")]
 
@@ -52,8 +55,12 @@ def test_uint64_with_a_signed_integer_has_no_type(signed):
 def test_beyond_the_standard(dtype):
     assert cr.promote(cr.bool, dtype) is dtype
     for floating in (cr.bfloat16, cr.float32, cr.float64):
-        if not dtype.is_float:
+        if not dtype.is_inexact:
             assert cr.promote(dtype, floating) is floating
+    for complex_dtype in (cr.complex64, cr.complex128):
+        if not dtype.is_inexact:
+            assert cr.promote(dtype, complex_dtype) is complex_dtype
+    assert cr.promote(cr.bfloat16, cr.complex64) is cr.complex64
     assert cr.promote(cr.bfloat16, cr.float32) is cr.float32
 
 
@@ -80,6 +87,14 @@ def test_promotion_is_associative_where_it_is_defined():
         (2.5, cr.int64, cr.float32),
         (2.5, cr.bfloat16, cr.bfloat16),
         (2.5, cr.float64, cr.float64),
+        (2, cr.complex128, cr.complex128),
+        (2.5, cr.complex64, cr.complex64),
+        (2j, cr.bool, cr.complex64),
+        (2j, cr.int64, cr.complex64),
+        (2j, cr.bfloat16, cr.complex64),
+        (2j, cr.float32, cr.complex64),
+        (2j, cr.float64, cr.complex128),
+        (2j, cr.complex64, cr.complex64),
     ],
 )
 def test_python_scalars_are_weak(value, other, result):
@@ -116,9 +131,12 @@ def test_one_object_per_type(dtype):
 
 def test_python_types_and_byte_orders():
     assert (to_dtype(float), to_dtype(int), to_dtype(bool)) == (cr.float32, cr.int64, cr.bool)
+    assert (to_dtype(complex), dtype_of(np.dtype(">c8"))) == (cr.complex64, cr.complex64)
     assert dtype_of(np.dtype(">f4")) is cr.float32
     assert dtype_of(np.dtype(ml_dtypes.bfloat16)) is cr.bfloat16
     assert (cr.float32.is_float, cr.int8.is_float, cr.bool.is_float) == (True, False, False)
+    assert [d.name for d in ALL if d.is_complex] == ["complex64", "complex128"]
+    assert [d.name for d in ALL if d.is_inexact] == ["float64", "float32", "bfloat16", "complex64", "complex128"]
     assert (cr.uint8.is_integer, cr.bool.is_integer, cr.float64.is_integer) == (True, False, False)
 
 
@@ -130,7 +148,7 @@ def test_python_types_and_byte_orders():
         (np.dtype(object), f"no tensor has the dtype object; the dtypes are {DTYPES}."),
         (np.dtype("U3"), f"no tensor has the dtype <U3; the dtypes are {DTYPES}."),
         (np.dtype("float16"), f"no tensor has the dtype float16; the dtypes are {DTYPES}."),
-        (np.dtype("complex64"), f"no tensor has the dtype complex64; the dtypes are {DTYPES}."),
+        (np.dtype("clongdouble"), f"no tensor has the dtype {np.dtype('clongdouble')}; the dtypes are {DTYPES}."),
         (3, f"3 is not a dtype; the dtypes are {DTYPES}."),
     ],
     ids=str,

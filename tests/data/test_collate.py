@@ -60,10 +60,10 @@ def test_tensors_share_the_memory_of_the_batch():
 def test_dtypes_that_no_tensor_has():
     with raises(
         DTypeError,
-        "no tensor has the dtype complex128; the dtypes are float64, float32, bfloat16, int8, int16, int32, int64, "
-        "uint8, uint16, uint32, uint64, bool.",
+        f"no tensor has the dtype {np.dtype(np.clongdouble)}; the dtypes are float64, float32, bfloat16, complex64, "
+        "complex128, int8, int16, int32, int64, uint8, uint16, uint32, uint64, bool.",
     ):
-        to_tensors(np.zeros(2, dtype=complex))
+        to_tensors(np.zeros(2, dtype=np.clongdouble))
 
 
 @pytest.mark.parametrize(

@@ -119,8 +119,8 @@ REFUSED = [
     (
         lambda: cr.asarray(np.array([object()])),
         DTypeError,
-        "no tensor has the dtype object; the dtypes are float64, float32, bfloat16, int8, int16, int32, int64, "
-        "uint8, uint16, uint32, uint64, bool.",
+        "no tensor has the dtype object; the dtypes are float64, float32, bfloat16, complex64, complex128, int8, "
+        "int16, int32, int64, uint8, uint16, uint32, uint64, bool.",
     ),
     (lambda: cr.asarray([1], copy=False), ValueError, "asarray: copy=False can't convert list data; leave copy out."),
     (

@@ -83,7 +83,7 @@ def test_equal_wants_the_same_bits_but_for_nan():
 
 
 def test_the_table_covers_the_floats():
-    assert set(TOLERANCES) == {"float64", "float32", "bfloat16"}
+    assert set(TOLERANCES) == {"float64", "complex128", "complex64", "float32", "bfloat16"}
 
 
 @pytest.mark.parametrize("layout", ["C", "F", "strided"])

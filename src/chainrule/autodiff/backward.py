@@ -142,12 +142,18 @@ def seed_gradient(tensor: Tensor, gradient: Tensor | None) -> Tensor:
                 "Reduce it first, with .sum() or .mean(), or pass the upstream gradient: backward(gradient).",
                 location=user_location(),
             )
+        if tensor.dtype.is_complex:
+            raise GradientError(
+                f"backward needs a real scalar; this one is {tensor.dtype.name}: take cr.real, cr.imag or cr.abs of "
+                "it, or pass the upstream gradient: backward(gradient).",
+                location=user_location(),
+            )
         return ones(tensor.shape, dtype=tensor.dtype)
     if gradient.shape != tensor.shape:
         raise ShapeError(
             f"backward: the upstream gradient has the shape {gradient.shape} and the tensor {tensor.shape}."
         )
-    return gradient
+    return unbroadcast(gradient, tensor.shape, tensor._value.dtype)
 
 
 @contextlib.contextmanager
@@ -298,5 +304,7 @@ def unbroadcast(g: Tensor, shape: tuple[int, ...], dtype: np.dtype) -> Tensor:
         if g.shape != shape:
             g = bind(PRIMITIVES["reshape"], g, shape=shape)
     if g._value.dtype != dtype:
+        if g._value.dtype.kind == "c" and dtype.kind != "c":
+            g = bind(PRIMITIVES["real"], g)  # of an input that was converted to complex
         g = bind(PRIMITIVES["astype"], g, dtype=dtype_of(dtype))
     return g

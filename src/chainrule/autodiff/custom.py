@@ -151,7 +151,7 @@ class _Block:
         node = _BlockNode(self.name, run.pull, edges, types, made)
         node.held = held
         outputs = tuple(
-            connected(value, node if out.dtype.is_float else None, i)
+            connected(value, node if out.dtype.is_inexact else None, i)
             for i, (out, (_, value)) in enumerate(zip(run.outputs, held, strict=True))
         )
         return run._replace(outputs=outputs, pull=lambda *upstream: node.pull(upstream))
@@ -219,7 +219,7 @@ def _transposed(run: _Run, args: list[Tensor], tangents: list[Tensor | None]) ->
     create = local.grad
     with enable_grad():
         seeds = [zeros(out.shape, dtype=out.dtype) for out in run.outputs]
-        wanted = [seed.requires_grad_() for seed in seeds if seed.dtype.is_float]
+        wanted = [seed.requires_grad_() for seed in seeds if seed.dtype.is_inexact]
         pulled = [
             (unbroadcast(g, arg._value.shape, arg._value.dtype), t)
             for g, arg, t in zip(run.pull(*seeds), args, tangents, strict=True)
@@ -236,7 +236,7 @@ def _transposed(run: _Run, args: list[Tensor], tangents: list[Tensor | None]) ->
 def _forward(block: _Block, run: _Run, args: Sequence[Any], tangents: Sequence[Any]) -> list[Tensor | None]:
     """Return the tangents of the results that the block's forward rule gives."""
     full = tuple(
-        zeros(arg.shape, dtype=arg.dtype) if t is None and isinstance(arg, Tensor) and arg.dtype.is_float else t
+        zeros(arg.shape, dtype=arg.dtype) if t is None and isinstance(arg, Tensor) and arg.dtype.is_inexact else t
         for arg, t in zip(args, tangents, strict=True)
     )
     found = block.forward(tuple(args), full)
@@ -247,7 +247,7 @@ def _forward(block: _Block, run: _Run, args: Sequence[Any], tangents: Sequence[A
             f"and its forward rule returned {len(moved)} tangents."
         )
     return [
-        None if t is None or not out.dtype.is_float else as_wide_as(t, out)
+        None if t is None or not out.dtype.is_inexact else as_wide_as(t, out)
         for t, out in zip(moved, run.outputs, strict=True)
     ]
 

@@ -150,6 +150,8 @@ def as_wide_as(tangent: Tensor, output: Tensor) -> Tensor:
     if tangent.shape != output.shape:
         tangent = bind(PRIMITIVES["broadcast_to"], tangent, shape=output.shape)
     if tangent._value.dtype != output._value.dtype:
+        if tangent._value.dtype.kind == "c" and output._value.dtype.kind != "c":
+            tangent = bind(PRIMITIVES["real"], tangent)  # a real function of complex numbers
         tangent = bind(PRIMITIVES["astype"], tangent, dtype=dtype_of(output._value.dtype))
     return tangent
 

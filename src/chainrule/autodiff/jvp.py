@@ -134,7 +134,7 @@ def jvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence
 
 def _pair(position: int, primal: Any, tangent: Any) -> tuple[Tensor, Tensor]:
     x = as_tensor(primal)
-    if not x.dtype.is_float:
+    if not x.dtype.is_inexact:
         raise DTypeError(f"only float arguments have tangents; argument {position} is {x.dtype.name}.")
     t = as_tensor(tangent, x)
     if t.shape != x.shape:

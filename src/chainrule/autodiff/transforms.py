@@ -158,7 +158,7 @@ def _alias_argument(args: list[Any], position: int) -> tuple[list[Tensor], Any]:
     aliases = []
     for leaf in leaves:
         x = as_tensor(leaf)
-        if not x.dtype.is_float:
+        if not x.dtype.is_inexact:
             raise DTypeError(
                 f"only float arguments have gradients; argument {position} is {x.dtype.name}: use .astype(cr.float32)."
             )

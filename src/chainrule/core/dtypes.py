@@ -1,8 +1,8 @@
 """The dtypes of tensors, how two of them mix, and what a Python number becomes.
 
-Promotion follows the Array API standard within a kind; beyond it, bool gives way to any number and an integer with a
-float gives the float's dtype. Python scalars are weak: they take the tensor's dtype. The default float is float32,
-the default integer int64.
+Promotion follows the Array API standard within a kind and from real to complex; beyond it, bool gives way to any number
+and an integer with a float gives the float's dtype. Python scalars are weak: they take the tensor's dtype, a complex
+one the complex dtype of its precision. Defaults are float32, int64 and complex64.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ __all__ = [
     "DType",
     "bfloat16",
     "bool_",
+    "complex128",
+    "complex64",
+    "complex_dtype",
     "dtype_of",
     "float32",
     "float64",
@@ -27,6 +30,7 @@ __all__ = [
     "int64",
     "int8",
     "promote",
+    "real_dtype",
     "result_dtype",
     "scalar_dtype",
     "to_dtype",
@@ -43,7 +47,7 @@ class DType:
     Args:
         name: the name users write, like "float32".
         short: the name in printed graphs and messages of the compiler, like "f32".
-        kind: "float", "int", "uint" or "bool".
+        kind: "float", "complex", "int", "uint" or "bool".
         scalar: the NumPy scalar type.
 
     Example:
@@ -67,8 +71,18 @@ class DType:
 
     @property
     def is_float(self) -> bool:
-        """Whether gradients exist for this dtype."""
+        """Whether this is a real floating-point type."""
         return self.kind == "float"
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether this is a complex floating-point type."""
+        return self.kind == "complex"
+
+    @property
+    def is_inexact(self) -> bool:
+        """Whether this is a real or complex floating-point type: whether gradients exist for it."""
+        return self.kind in ("float", "complex")
 
     @property
     def is_integer(self) -> bool:
@@ -79,6 +93,8 @@ class DType:
 float64 = DType("float64", "f64", "float", np.float64)
 float32 = DType("float32", "f32", "float", np.float32)
 bfloat16 = DType("bfloat16", "bf16", "float", ml_dtypes.bfloat16)
+complex64 = DType("complex64", "c64", "complex", np.complex64)
+complex128 = DType("complex128", "c128", "complex", np.complex128)
 int8 = DType("int8", "i8", "int", np.int8)
 int16 = DType("int16", "i16", "int", np.int16)
 int32 = DType("int32", "i32", "int", np.int32)
@@ -89,10 +105,13 @@ uint32 = DType("uint32", "u32", "uint", np.uint32)
 uint64 = DType("uint64", "u64", "uint", np.uint64)
 bool_ = DType("bool", "bool", "bool", np.bool_)
 
-ALL = (float64, float32, bfloat16, int8, int16, int32, int64, uint8, uint16, uint32, uint64, bool_)
+ALL = (
+    *(float64, float32, bfloat16, complex64, complex128),
+    *(int8, int16, int32, int64, uint8, uint16, uint32, uint64, bool_),
+)
 _BY_NAME = {dtype.name: dtype for dtype in ALL}
 _BY_NUMPY = {dtype.numpy: dtype for dtype in ALL}
-_PYTHON = {float: float32, int: int64, bool: bool_}
+_PYTHON = {float: float32, int: int64, bool: bool_, complex: complex64}
 
 
 def dtype_of(numpy_dtype: np.dtype) -> DType:
@@ -104,14 +123,14 @@ def dtype_of(numpy_dtype: np.dtype) -> DType:
     try:
         return _BY_NUMPY[numpy_dtype]
     except KeyError:
-        native = _BY_NUMPY.get(numpy_dtype.newbyteorder("=")) if numpy_dtype.kind in "fiub" else None
+        native = _BY_NUMPY.get(numpy_dtype.newbyteorder("=")) if numpy_dtype.kind in "fciub" else None
         if native is not None:
             return native
         raise DTypeError(f"no tensor has the dtype {numpy_dtype}; the dtypes are {', '.join(_BY_NAME)}.") from None
 
 
 def to_dtype(dtype: Any) -> DType:
-    """Return the DType for a DType, its name, a NumPy dtype, or Python's float, int or bool.
+    """Return the DType for a DType, its name, a NumPy dtype, or Python's float, complex, int or bool.
 
     Raises:
         DTypeError: unknown name or type; the message lists the dtypes.
@@ -137,7 +156,27 @@ def to_dtype(dtype: Any) -> DType:
     return dtype_of(numpy_dtype)
 
 
-_RANK = {"bool": 0, "uint": 1, "int": 1, "float": 2}
+_RANK = {"bool": 0, "uint": 1, "int": 1, "float": 2, "complex": 3}
+
+
+def complex_dtype(dtype: DType) -> DType:
+    """Return the complex dtype with the precision of a float; complex64 for all else below float64.
+
+    Example:
+        >>> complex_dtype(float64), complex_dtype(int8)
+        (chainrule.complex128, chainrule.complex64)
+    """
+    return complex128 if dtype in (float64, complex128) else complex64
+
+
+def real_dtype(dtype: DType) -> DType:
+    """Return the dtype of the real and imaginary parts; a real dtype itself.
+
+    Example:
+        >>> real_dtype(complex64), real_dtype(int8)
+        (chainrule.float32, chainrule.int8)
+    """
+    return (float64 if dtype is complex128 else float32) if dtype.is_complex else dtype
 
 
 @functools.cache
@@ -160,6 +199,8 @@ def promote(left: DType, right: DType) -> DType:
     """
     if left is right:
         return left
+    if left.is_complex or right.is_complex:
+        return complex128 if complex128 in (complex_dtype(left), complex_dtype(right)) else complex64
     if _RANK[left.kind] != _RANK[right.kind]:
         return left if _RANK[left.kind] > _RANK[right.kind] else right
     if left.kind == right.kind:
@@ -175,13 +216,15 @@ def promote(left: DType, right: DType) -> DType:
     return _BY_NAME[f"int{16 * unsigned.itemsize}"]
 
 
-def scalar_dtype(value: bool | int | float, other: DType) -> DType:
+def scalar_dtype(value: complex, other: DType) -> DType:
     """Return the dtype that the weak Python scalar `value` takes beside a tensor of dtype `other`."""
     if isinstance(value, bool):
         return other if other.kind != "bool" else bool_
     if isinstance(value, int):
         return int64 if other.kind == "bool" else other
-    return other if other.is_float else float32
+    if isinstance(value, complex):
+        return complex_dtype(other)
+    return other if other.is_inexact else float32
 
 
 def result_dtype(*items: Any) -> DType:
@@ -191,9 +234,11 @@ def result_dtype(*items: Any) -> DType:
         DTypeError: no argument has a dtype, or two do not mix.
     """
     strong = [
-        item if isinstance(item, DType) else item.dtype for item in items if not isinstance(item, bool | int | float)
+        item if isinstance(item, DType) else item.dtype
+        for item in items
+        if not isinstance(item, bool | int | float | complex)
     ]
-    weak = [item for item in items if isinstance(item, bool | int | float)]
+    weak = [item for item in items if isinstance(item, bool | int | float | complex)]
     if not strong:
         kinds = [_PYTHON[type(item)] for item in weak]
         return functools.reduce(promote, kinds)

@@ -48,6 +48,11 @@ def connected(value: Any, node: Node | None, index: int) -> Tensor:
     raise RuntimeError("chainrule.core.tensor is not imported")
 
 
+def conjugate(tensor: Tensor) -> Tensor:
+    """Return the complex conjugate; `ops.complex_parts` puts its own function here."""
+    raise RuntimeError("chainrule.ops is not imported")
+
+
 class Node:
     """One recorded operation.
 
@@ -117,7 +122,7 @@ class Node:
             return list(self._apply(primitive.rules[0], (g,)))
         if primitive.derivatives:
             return [
-                None if edge is None else g * self._apply(rule, ())
+                None if edge is None else _times(g, self._apply(rule, ()))
                 for rule, edge in zip(primitive.rules, self.edges, strict=True)
             ]
         return [
@@ -132,6 +137,12 @@ class Node:
             for name, output in zip(rule.keeps, rule.outputs, strict=True)
         ]
         return rule.function(*first, *arguments, **{name: self.attributes[name] for name in rule.attributes})
+
+
+def _times(g: Tensor, derivative: Any) -> Tensor:
+    """Return g times a local derivative; a complex one is conjugated, so that the gradient points uphill."""
+    value = getattr(derivative, "_value", None)
+    return g * (conjugate(derivative) if value is not None and value.dtype.kind == "c" else derivative)
 
 
 def _kept(name: str, value: Any, tensor: Tensor) -> Any:

@@ -151,7 +151,7 @@ class Tensor(_Attached):
         if wanted == (self._node is not None):
             return self
         if wanted:
-            if not self.dtype.is_float:
+            if not self.dtype.is_inexact:
                 raise DTypeError(
                     f"only float tensors have gradients; this one is {self.dtype.name}: use .astype(cr.float32)."
                 )
@@ -299,7 +299,7 @@ class Tensor(_Attached):
         view.flags.writeable = False
         return view
 
-    def item(self) -> float | int | bool:
+    def item(self) -> Any:
         """Return the only element as a Python number.
 
         Raises:
@@ -350,10 +350,13 @@ class Tensor(_Attached):
         return (1, 0)
 
     def __float__(self) -> float:
-        return float(concrete_scalar(self, "float()"))
+        return float(real_scalar(self, "float()"))
 
     def __int__(self) -> int:
-        return int(concrete_scalar(self, "int()"))
+        return int(real_scalar(self, "int()"))
+
+    def __complex__(self) -> complex:
+        return complex(concrete_scalar(self, "complex()"))
 
     def __bool__(self) -> bool:
         return bool(concrete_scalar(self, "bool()"))
@@ -495,6 +498,13 @@ def concrete_scalar(tensor: Tensor, wish: str) -> Any:
     if value.size != 1:
         raise ShapeError(f"{wish} needs exactly one element; this tensor has the shape {tensor.shape}.")
     return value.item()
+
+
+def real_scalar(tensor: Tensor, wish: str) -> Any:
+    value = concrete_scalar(tensor, wish)
+    if isinstance(value, complex):
+        raise DTypeError(f"{wish} of a {tensor.dtype.name} tensor: take cr.real(x), cr.imag(x) or cr.abs(x) first.")
+    return value
 
 
 def value_type(value: Any) -> str:

@@ -15,6 +15,7 @@ from chainrule.ops.astype import *  # noqa: F403
 from chainrule.ops.avg_pool import *  # noqa: F403
 from chainrule.ops.bessel import *  # noqa: F403
 from chainrule.ops.compare import *  # noqa: F403
+from chainrule.ops.complex_parts import *  # noqa: F403
 from chainrule.ops.composite import *  # noqa: F403
 from chainrule.ops.constants import *  # noqa: F403
 from chainrule.ops.conv import *  # noqa: F403
@@ -66,7 +67,7 @@ from chainrule.ops.window import *  # noqa: F403
 FILES = (
     *("constants", "data_types", "convert", "creation"),
     *("arithmetic", "powers", "exponential", "trigonometric", "hyperbolic"),
-    *("special", "normal", "gamma", "bessel", "entropy", "composite"),
+    *("complex_parts", "special", "normal", "gamma", "bessel", "entropy", "composite"),
     *("rounding", "compare", "tolerance", "logical", "selection", "astype"),
     *("reduce", "product", "scan", "running", "differences", "statistics", "order_statistics"),
     *("shape", "join", "pad", "index", "gather", "scatter", "segment", "sort", "sets", "counting", "triangle"),

@@ -25,7 +25,9 @@ Domain = tuple[float, float]
 # kind -> a dtype that it takes, one that it refuses, another that it takes but not beside the first
 _EXAMPLES: dict[str, tuple[str, str | None, str | None]] = {
     "float": ("float64", "int64", None),
+    "float or complex": ("float64", "int64", None),
     "numeric": ("float64", "bool", "int64"),
+    "numeric or complex": ("float64", "bool", "int64"),
     "integer": ("int64", "float64", "int32"),
     "integer or bool": ("int64", "float64", "bool"),
     "bool": ("bool", "int64", None),
@@ -48,7 +50,7 @@ def elementwise(
     reference: Callable,
     *domains: Domain,
     kind: str = "float",
-    result: DType | None = None,
+    result: DType | Callable[[DType], DType] | None = None,
     flops: int = 1,
     ints: tuple[int, int] = (-5, 6),
     smooth: bool = True,
@@ -62,7 +64,7 @@ def elementwise(
         reference: NumPy meaning.
         domains: per input a range of floats in which it is smooth.
         kind: which dtypes it takes: a key of `KINDS`; default "float".
-        result: dtype of the output; default that of the inputs.
+        result: dtype of the output, or a function that gives it from that of the inputs; default that of the inputs.
         flops: floating-point operations per element; a function like exp or sin counts as 1.
         ints: range of the integer samples.
         smooth: whether gradients may be compared with central differences on the float samples.
@@ -78,7 +80,7 @@ def elementwise(
         shape=elementwise_shape(name, kind, result),
         elementwise=True,
         flops=elementwise_flops(flops),
-        samples=[*_samples(KINDS[kind][0], domains, ints, smooth and result is None), *samples],
+        samples=[*_samples(KINDS[kind][0], domains, ints, smooth and not isinstance(result, DType)), *samples],
         invalid=_invalid(name, kind, len(domains)),
         **options,
     )

@@ -32,7 +32,7 @@ __all__ = [
     "sizes_tuple",
 ]
 
-numbers = (bool, int, float)
+numbers = (bool, int, float, complex)
 
 
 def constant(array: np.ndarray) -> Tensor:
@@ -41,15 +41,15 @@ def constant(array: np.ndarray) -> Tensor:
     return Tensor(array if interpreter is None else interpreter.constant(array))
 
 
-def scalar(value: bool | int | float, dtype: DType) -> Tensor:
+def scalar(value: complex, dtype: DType) -> Tensor:
     """Return a 0-d constant tensor.
 
     Raises:
-        DTypeError: the number does not fit the integer dtype.
+        DTypeError: the number does not fit the dtype.
     """
     try:
         return constant(np.asarray(value, dtype=dtype.numpy))
-    except OverflowError:
+    except (OverflowError, TypeError):
         raise DTypeError(
             f"the number {value} does not fit {dtype.name}; convert the tensor with .astype first."
         ) from None

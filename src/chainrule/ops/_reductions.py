@@ -36,7 +36,8 @@ def reduced_shape(
 
     def rule(x: TensorType, *, axis: Axes, keepdims: bool) -> TensorType:
         if x.dtype.kind not in kinds:
-            raise DTypeError(f"{name} needs {words}; got {x.dtype.name}.")
+            fix = ": use cr.real, cr.imag or cr.abs" if x.dtype.is_complex else ""
+            raise DTypeError(f"{name} needs {words}; got {x.dtype.name}{fix}.")
         if any(not 0 <= a < x.ndim for a in axis):
             raise ShapeError(f"{name}: axis {axis} does not exist in {x.shape}.")
         out = reduced(x.shape, axis, keepdims)
@@ -74,7 +75,7 @@ def reductions(*, smooth: bool = True, integers: bool = True, empty: bool = True
 def refuses_axes(name: str, kind: str) -> list[Invalid]:
     """Return the invalid samples that all reductions share."""
     found = [Invalid((np.zeros(2),), f"{name}: axis (1,) does not exist in (2,).", {"axis": (1,), "keepdims": False})]
-    if kind == "numeric":
+    if kind in ("numeric", "numeric or complex"):
         message = f"{name} needs a numeric tensor; got bool."
         found.append(Invalid((np.zeros(2, bool),), message, {"axis": (0,), "keepdims": False}))
     return found
@@ -85,4 +86,4 @@ def accumulator(x: Tensor, dtype: Any) -> Tensor:
     if dtype is not None:
         return cast(x, to_dtype(dtype))
     kind = x.dtype.kind
-    return x if kind == "float" else cast(x, uint64 if kind == "uint" else int64)
+    return x if x.dtype.is_inexact else cast(x, uint64 if kind == "uint" else int64)

@@ -11,19 +11,23 @@ from chainrule.core.dtypes import DType
 from chainrule.core.errors import DTypeError, ShapeError
 from chainrule.core.primitive import Sample, TensorType
 
-__all__ = ["FIX", "KINDS", "broadcast_shapes", "elementwise_flops", "elementwise_shape", "grid", "integers"]
+__all__ = ["FIX", "KINDS", "broadcast_shapes", "elementwise_flops", "elementwise_shape", "grid", "integers", "refused"]
 
 KINDS: dict[str, tuple[tuple[str, ...], str]] = {
     "float": (("float",), "a float tensor"),
+    "float or complex": (("float", "complex"), "a float tensor"),
     "numeric": (("float", "int", "uint"), "a numeric tensor"),
+    "numeric or complex": (("float", "int", "uint", "complex"), "a numeric tensor"),
     "integer": (("int", "uint"), "an integer tensor"),
     "integer or bool": (("int", "uint", "bool"), "an integer or bool tensor"),
     "bool": (("bool",), "a bool tensor"),
-    "any": (("float", "int", "uint", "bool"), "a tensor"),
+    "any": (("float", "complex", "int", "uint", "bool"), "a tensor"),
 }
 FIX = {
     "float": ": use .astype(cr.float32)",
+    "float or complex": ": use .astype(cr.float32)",
     "numeric": ": use .astype(cr.int64)",
+    "numeric or complex": ": use .astype(cr.int64)",
     "integer": ": use .astype(cr.int64)",
     "integer or bool": ": use .astype(cr.int64)",
     "bool": ": compare it with something, or use .astype(bool)",
@@ -53,26 +57,35 @@ def broadcast_shapes(name: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(reversed(result))
 
 
-def elementwise_shape(name: str, kind: str, result: DType | None = None) -> Callable[..., TensorType]:
+def refused(name: str, kind: str, dtype: DType) -> DTypeError:
+    """Return the error for a dtype that a primitive of some kind does not take."""
+    fix = ": use cr.real, cr.imag or cr.abs" if dtype.is_complex and kind != "bool" else FIX.get(kind, "")
+    return DTypeError(f"{name} needs {KINDS[kind][1]}; got {dtype.name}{fix}.")
+
+
+def elementwise_shape(
+    name: str, kind: str, result: DType | Callable[[DType], DType] | None = None
+) -> Callable[..., TensorType]:
     """Return the shape rule of an elementwise primitive on tensors of one dtype.
 
     Args:
         name: of the primitive, for messages.
         kind: which dtypes it takes: a key of `KINDS`.
-        result: dtype of the output; default that of the inputs.
+        result: dtype of the output, or a function that gives it from that of the inputs; default that of the inputs.
     """
-    kinds, words = KINDS[kind]
+    kinds, _ = KINDS[kind]
 
     def rule(*types: TensorType, **attributes: Any) -> TensorType:
         first = types[0].dtype
         for type in types:
             if type.dtype.kind not in kinds:
-                raise DTypeError(f"{name} needs {words}; got {type.dtype.name}{FIX.get(kind, '')}.")
+                raise refused(name, kind, type.dtype)
             if type.dtype is not first:
                 raise DTypeError(
                     f"{name}: the dtypes {first.name} and {type.dtype.name} differ; convert one with .astype."
                 )
-        return TensorType(broadcast_shapes(name, *(type.shape for type in types)), result or first)
+        dtype = first if result is None else result if isinstance(result, DType) else result(first)
+        return TensorType(broadcast_shapes(name, *(type.shape for type in types)), dtype)
 
     return rule
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import numpy as np
 
 from chainrule.core.bind import bind
-from chainrule.core.dtypes import float32
+from chainrule.core.dtypes import float32, real_dtype
 from chainrule.core.primitive import Edge
 from chainrule.core.tensor import Tensor
 from chainrule.ops._elementwise import ANY, POSITIVE, elementwise, zero
 from chainrule.ops._inputs import as_tensor, cast, pair
+from chainrule.ops.complex_parts import conj
+from chainrule.ops.selection import where
 
 __all__ = [
     "abs",
@@ -35,7 +37,7 @@ add_p = elementwise(
     lambda x1, x2: np.add(x1, x2),
     ANY,
     ANY,
-    kind="numeric",
+    kind="numeric or complex",
     linear=(0, 1),
     transpose=(lambda g: g, lambda g: g),
 )
@@ -45,7 +47,7 @@ subtract_p = elementwise(
     lambda x1, x2: np.subtract(x1, x2),
     ANY,
     ANY,
-    kind="numeric",
+    kind="numeric or complex",
     linear=(0, 1),
     transpose=(lambda g: g, lambda g: -g),
 )
@@ -55,7 +57,7 @@ multiply_p = elementwise(
     lambda x1, x2: np.multiply(x1, x2),
     ANY,
     ANY,
-    kind="numeric",
+    kind="numeric or complex",
     derivative=(lambda x2: x2, lambda x1: x1),
 )
 
@@ -64,6 +66,7 @@ divide_p = elementwise(
     lambda x1, x2: np.divide(x1, x2),
     ANY,
     POSITIVE,
+    kind="float or complex",
     derivative=(lambda x2: reciprocal(x2), lambda x2, y: -y / x2),
     edges=[Edge((1.0, 0.0), (np.inf, -np.inf), why="a pole")],
 )
@@ -89,14 +92,19 @@ remainder_p = elementwise(
     edges=[Edge((6.0, 3.0), (1.0, -2.0), why="a jump: the slope to the right of it")],
 )
 
-negative_p = elementwise("negative", lambda x: np.negative(x), ANY, kind="numeric", linear=(0,), transpose=lambda g: -g)
+negative_p = elementwise(
+    "negative", lambda x: np.negative(x), ANY, kind="numeric or complex", linear=(0,), transpose=lambda g: -g
+)
 
-positive_p = elementwise("positive", lambda x: np.positive(x), ANY, kind="numeric", linear=(0,), transpose=lambda g: g)
+positive_p = elementwise(
+    "positive", lambda x: np.positive(x), ANY, kind="numeric or complex", linear=(0,), transpose=lambda g: g
+)
 
 reciprocal_p = elementwise(
     "reciprocal",
     lambda x: np.reciprocal(x),
     POSITIVE,
+    kind="float or complex",
     derivative=lambda y: -y * y,
     edges=[Edge((0.0,), (-np.inf,), why="a pole")],
 )
@@ -105,8 +113,9 @@ abs_p = elementwise(
     "abs",
     lambda x: np.abs(x),
     (0.1, 2.0),
-    kind="numeric",
-    derivative=lambda x: sign(x),
+    kind="numeric or complex",
+    result=real_dtype,
+    derivative=lambda x: conj(sign(x)),
     edges=[
         Edge((0.0,), (0.0,), why="the middle of the slopes -1 and 1"),
         Edge((-2.0,), (-1.0,), why="left of the kink"),
@@ -347,13 +356,15 @@ def abs(x: Tensor, /) -> Tensor:
 
 
 def sign(x: Tensor, /) -> Tensor:
-    """Return -1, 0 or 1 by the sign of x, elementwise; NaN stays NaN, the gradient is 0.
+    """Return -1, 0 or 1 by the sign of x, elementwise; of a complex x the number of size 1 in its direction.
+
+        y = x / |x|,   0 at x = 0
 
     Args:
         x: numeric tensor of any shape.
 
     Returns:
-        Tensor of the same shape and dtype.
+        Tensor of the same shape and dtype; NaN stays NaN. The gradient of a real x is 0.
 
     Raises:
         DTypeError: a bool tensor.
@@ -363,4 +374,9 @@ def sign(x: Tensor, /) -> Tensor:
         >>> cr.sign(cr.asarray([-2.0, 0.0, 3.0]))
         tensor([-1.,  0.,  1.], shape=(3,), dtype=float32)
     """
-    return bind(sign_p, as_tensor(x))
+    x = as_tensor(x)
+    if not x.dtype.is_complex:
+        return bind(sign_p, x)
+    size = bind(abs_p, x)
+    zero = size == 0.0
+    return where(zero, 0.0, x / where(zero, 1.0, size))

@@ -15,6 +15,8 @@ from chainrule.core.dtypes import (
     DType,
     bfloat16,
     bool_,
+    complex64,
+    complex128,
     dtype_of,
     float32,
     float64,
@@ -25,10 +27,12 @@ from chainrule.core.dtypes import (
     uint8,
     uint64,
 )
-from chainrule.core.primitive import Sample, TensorType, primitive
+from chainrule.core.errors import DTypeError
+from chainrule.core.primitive import Invalid, Sample, TensorType, primitive
 from chainrule.core.tensor import Tensor
 from chainrule.ops._inputs import as_tensor, cast
 from chainrule.ops._rules import elementwise_flops
+from chainrule.ops.complex_parts import real
 
 __all__ = ["astype"]
 
@@ -44,15 +48,23 @@ def _astype(x: np.ndarray, *, dtype: DType) -> np.ndarray:
     return np.where(low, dtype.numpy.type(limits.min), np.where(high, dtype.numpy.type(limits.max), inside))
 
 
+def _astype_shape(x: TensorType, *, dtype: DType) -> TensorType:
+    if x.dtype.is_complex and not dtype.is_complex and dtype is not bool_:
+        raise DTypeError(
+            f"astype: {x.dtype.name} does not become {dtype.name} by itself; use cr.real, cr.imag or cr.abs first."
+        )
+    return TensorType(x.shape, dtype)
+
+
 _floats = np.array([-np.inf, -1e30, -300.0, -1.5, -0.0, 0.5, 1.5, 255.9, 2.0**31, 2.0**63, 1e30, np.inf, np.nan])
 _ints = np.array([-(2**63), -(2**31), -129, -1, 0, 1, 255, 2**31, 2**63 - 1])
 
 astype_p = primitive(
     "astype",
     reference=_astype,
-    shape=lambda x, *, dtype: TensorType(x.shape, dtype),
+    shape=_astype_shape,
     linear=(0,),
-    transpose=lambda g, x_dtype: cast(g, x_dtype),
+    transpose=lambda g, x_dtype: cast(g if x_dtype.is_complex else real(g), x_dtype),
     elementwise=True,
     flops=elementwise_flops(1),
     samples=[
@@ -65,6 +77,16 @@ astype_p = primitive(
         ],
         Sample((np.array([True, False]),), {"dtype": float32}, smooth=False),
         Sample((np.array([True, False]),), {"dtype": int32}, smooth=False),
+        Sample(((2, 3),), {"dtype": complex128}),
+        Sample((np.array([1 + 2j, 0j]),), {"dtype": complex64}, smooth=False),
+        Sample((np.array([1 + 2j, 0j, 1j]),), {"dtype": bool_}, smooth=False),
+    ],
+    invalid=[
+        Invalid(
+            (np.ones(2, complex),),
+            "astype: complex128 does not become float32 by itself; use cr.real, cr.imag or cr.abs first.",
+            {"dtype": float32},
+        )
     ],
 )
 
@@ -74,7 +96,7 @@ def astype(x: Tensor, dtype: Any, /, *, copy: bool = True) -> Tensor:
 
     Floats lose their fraction on the way to an integer; beyond its range they give its smallest or largest value, and
     NaN gives 0. Integers wrap around into narrower ones. A bool is whether the element is not 0. The gradient is
-    converted back; it is cut where an integer lies between.
+    converted back (a real x gets the real part); it is cut where an integer lies between.
 
     Args:
         x: tensor of any shape and dtype.
@@ -85,7 +107,7 @@ def astype(x: Tensor, dtype: Any, /, *, copy: bool = True) -> Tensor:
         Tensor of the same shape and the given dtype.
 
     Raises:
-        DTypeError: no dtype of that name.
+        DTypeError: no dtype of that name, or a complex tensor to a real dtype.
 
     Example:
         >>> import chainrule as cr

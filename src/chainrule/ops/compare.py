@@ -41,9 +41,11 @@ greater_p = elementwise(
 greater_equal_p = elementwise(
     "greater_equal", lambda x1, x2: np.greater_equal(x1, x2), ANY, ANY, kind="numeric", result=bool_, samples=_ties
 )
-isnan_p = elementwise("isnan", lambda x: np.isnan(x), ANY, kind="numeric", result=bool_, samples=_special)
-isinf_p = elementwise("isinf", lambda x: np.isinf(x), ANY, kind="numeric", result=bool_, samples=_special)
-isfinite_p = elementwise("isfinite", lambda x: np.isfinite(x), ANY, kind="numeric", result=bool_, samples=_special)
+isnan_p = elementwise("isnan", lambda x: np.isnan(x), ANY, kind="numeric or complex", result=bool_, samples=_special)
+isinf_p = elementwise("isinf", lambda x: np.isinf(x), ANY, kind="numeric or complex", result=bool_, samples=_special)
+isfinite_p = elementwise(
+    "isfinite", lambda x: np.isfinite(x), ANY, kind="numeric or complex", result=bool_, samples=_special
+)
 
 
 def equal(x1: Tensor | float, x2: Tensor | float, /) -> Tensor:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.bind import bind
-from chainrule.core.dtypes import DType, bool_, dtype_of, float32, int64, promote, to_dtype
+from chainrule.core.dtypes import DType, bool_, complex64, dtype_of, float32, int64, promote, to_dtype
 from chainrule.core.errors import DTypeError, ShapeError
 from chainrule.core.primitive import PRIMITIVES
 from chainrule.core.tensor import Tensor
@@ -27,7 +27,8 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: str | None = None, copy: 
 
     Args:
         obj: number, nested lists of numbers or tensors, tensor, NumPy array, or an object with DLPack or a buffer.
-        dtype: element type; default that of an array, else float32 for floats, int64 for ints, bool for bools.
+        dtype: element type; default that of an array, else float32 for floats, complex64 for complex numbers, int64
+            for ints, bool for bools.
         device: None or "cpu".
         copy: False shares the array's memory and fails where that is impossible; default: NumPy data is copied.
 
@@ -171,10 +172,10 @@ def _default_dtype(array: np.ndarray) -> DType:
             )
         odd = next(item for item in array.ravel().tolist() if not isinstance(item, numbers))
         raise DTypeError(f"asarray: expected numbers; got {odd!r} of type {type(odd).__name__}.")
-    if array.dtype.kind not in "bif":
+    if array.dtype.kind not in "bifc":
         odd = array.ravel()[0].item()
         raise DTypeError(f"asarray: expected numbers; got {odd!r} of type {type(odd).__name__}.")
-    return {"b": bool_, "i": int64, "f": float32}[array.dtype.kind]
+    return {"b": bool_, "i": int64, "f": float32, "c": complex64}[array.dtype.kind]
 
 
 def _convert(array: np.ndarray, target: np.dtype, *, copy: bool) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 
 from chainrule.core.bind import bind
 from chainrule.core.context import local
-from chainrule.core.dtypes import DType, bool_, float32, int64, to_dtype
+from chainrule.core.dtypes import DType, bool_, complex64, float32, int64, to_dtype
 from chainrule.core.errors import DTypeError, ShapeError
 from chainrule.core.primitive import Invalid, Sample, TensorType, primitive
 from chainrule.core.tensor import Tensor
@@ -247,8 +247,8 @@ def _filled(name: str, shape: Shape, fill_value: float | Tensor, dtype: DType | 
     if local.interpreter is not None:
         return broadcast_to(scalar(fill_value, target), sizes)
     try:
-        return Tensor(np.full(sizes, fill_value, dtype=target.numpy))
-    except OverflowError:
+        return Tensor(np.full(sizes, np.asarray(fill_value, target.numpy)))
+    except (OverflowError, TypeError):
         raise DTypeError(f"{name}: the number {fill_value} does not fit {target.name}.") from None
 
 
@@ -297,8 +297,8 @@ def arange(
 
 
 def linspace(
-    start: float,
-    stop: float,
+    start: complex,
+    stop: complex,
     /,
     num: int,
     *,
@@ -312,7 +312,7 @@ def linspace(
         start: first number.
         stop: last number, or the one after the last.
         num: how many, >= 0.
-        dtype: float type; default float32.
+        dtype: float type; default float32, or complex64 if an end is a complex number.
         device: None or "cpu".
         endpoint: whether stop is the last number; default True.
 
@@ -330,8 +330,10 @@ def linspace(
     check_device("linspace", device)
     if num < 0:
         raise ValueError(f"linspace.num must be an int >= 0; got {num}.")
-    target = float32 if dtype is None else to_dtype(dtype)
-    values = np.linspace(_number("linspace", start), _number("linspace", stop), num, endpoint=endpoint)
+    ends = [n if isinstance(n, complex) else _number("linspace", n) for n in (start, stop)]
+    natural = complex64 if any(isinstance(n, complex) for n in ends) else float32
+    target = natural if dtype is None else to_dtype(dtype)
+    values = np.linspace(*ends, num, endpoint=endpoint)
     return constant(values.astype(target.numpy))
 
 

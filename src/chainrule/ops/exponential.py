@@ -23,6 +23,7 @@ exp_p = elementwise(
     "exp",
     lambda x: np.exp(x),
     (-3.0, 3.0),
+    kind="float or complex",
     derivative=lambda y: y,
     edges=[Edge((-1000.0,), (0.0,), why="underflows to 0"), Edge((1000.0,), (np.inf,), why="overflows")],
 )
@@ -31,17 +32,30 @@ expm1_p = elementwise(
     "expm1",
     lambda x: np.expm1(x),
     (-3.0, 3.0),
+    kind="float or complex",
     derivative=lambda y: y + 1.0,
     edges=[Edge((-1000.0,), (0.0,), why="flat at -1"), Edge((0.0,), (1.0,), why="x itself near 0")],
 )
 
-log_p = elementwise("log", lambda x: np.log(x), POSITIVE, derivative=lambda x: 1.0 / x, edges=_pole)
-log2_p = elementwise("log2", lambda x: np.log2(x), POSITIVE, derivative=lambda x: 1.0 / (x * _LN2), edges=_pole)
-log10_p = elementwise("log10", lambda x: np.log10(x), POSITIVE, derivative=lambda x: 1.0 / (x * _LN10), edges=_pole)
+log_p = elementwise(
+    "log", lambda x: np.log(x), POSITIVE, kind="float or complex", derivative=lambda x: 1.0 / x, edges=_pole
+)
+log2_p = elementwise(
+    "log2", lambda x: np.log2(x), POSITIVE, kind="float or complex", derivative=lambda x: 1.0 / (x * _LN2), edges=_pole
+)
+log10_p = elementwise(
+    "log10",
+    lambda x: np.log10(x),
+    POSITIVE,
+    kind="float or complex",
+    derivative=lambda x: 1.0 / (x * _LN10),
+    edges=_pole,
+)
 log1p_p = elementwise(
     "log1p",
     lambda x: np.log1p(x),
     (-0.7, 3.0),
+    kind="float or complex",
     derivative=lambda x: 1.0 / (1.0 + x),
     edges=[Edge((-1.0,), (np.inf,), why="a pole"), Edge((0.0,), (1.0,), why="x itself near 0")],
 )

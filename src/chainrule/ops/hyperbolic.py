@@ -14,11 +14,12 @@ from chainrule.ops.powers import rsqrt
 __all__ = ["acosh", "asinh", "atanh", "cosh", "sinh", "tanh"]
 
 # ---------------------------------------------------------------------------------------------------- primitives
-sinh_p = elementwise("sinh", lambda x: np.sinh(x), ANY, derivative=lambda x: cosh(x))
+sinh_p = elementwise("sinh", lambda x: np.sinh(x), ANY, kind="float or complex", derivative=lambda x: cosh(x))
 cosh_p = elementwise(
     "cosh",
     lambda x: np.cosh(x),
     ANY,
+    kind="float or complex",
     derivative=lambda x: sinh(x),
     edges=[Edge((0.0,), (0.0,), why="the lowest point")],
 )
@@ -26,6 +27,7 @@ tanh_p = elementwise(
     "tanh",
     lambda x: np.tanh(x),
     ANY,
+    kind="float or complex",
     derivative=lambda y: 1.0 - y * y,
     edges=[
         Edge((0.0,), (1.0,), why="the steepest point"),
@@ -37,6 +39,7 @@ asinh_p = elementwise(
     "asinh",
     lambda x: np.arcsinh(x),
     ANY,
+    kind="float or complex",
     derivative=lambda x: rsqrt(x * x + 1.0),
     edges=[Edge((0.0,), (1.0,), why="the steepest point"), Edge((np.inf,), (0.0,), why="flat")],
 )
@@ -44,13 +47,15 @@ acosh_p = elementwise(
     "acosh",
     lambda x: np.arccosh(x),
     (1.3, 3.0),
-    derivative=lambda x: rsqrt(x * x - 1.0),
+    kind="float or complex",
+    derivative=lambda x: rsqrt(x - 1.0) * rsqrt(x + 1.0),
     edges=[Edge((1.0,), (np.inf,), why="a vertical tangent"), Edge((0.5,), (np.nan,), why="below 1")],
 )
 atanh_p = elementwise(
     "atanh",
     lambda x: np.arctanh(x),
     (-0.8, 0.8),
+    kind="float or complex",
     derivative=lambda x: 1.0 / (1.0 - x * x),
     edges=[Edge((1.0,), (np.inf,), why="a pole"), Edge((-1.0,), (np.inf,), why="a pole")],
 )

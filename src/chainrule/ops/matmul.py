@@ -20,6 +20,7 @@ from chainrule.core.primitive import Invalid, Primitive, Sample, TensorType, pri
 from chainrule.core.tensor import Tensor
 from chainrule.ops._inputs import axes_tuple, axis_index, pair
 from chainrule.ops._rules import broadcast_shapes
+from chainrule.ops.complex_parts import conj
 from chainrule.ops.reduce import sum
 from chainrule.ops.shape import matrix_transpose, permute_dims, reshape
 
@@ -58,8 +59,8 @@ matmul_p: Primitive = primitive(
     shape=_matmul_shape,
     linear="each",
     transpose=(
-        lambda g, x2: bind(matmul_p, g, matrix_transpose(x2)),
-        lambda g, x1: bind(matmul_p, matrix_transpose(x1), g),
+        lambda g, x2: bind(matmul_p, g, matrix_transpose(conj(x2))),
+        lambda g, x1: bind(matmul_p, matrix_transpose(conj(x1)), g),
     ),
     flops=lambda x1, x2: 2 * x1.shape[-1] * _matmul_shape(x1, x2).size,
     samples=[

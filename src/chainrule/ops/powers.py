@@ -22,7 +22,7 @@ square_p = elementwise(
     "square",
     lambda x: np.square(x),
     ANY,
-    kind="numeric",
+    kind="numeric or complex",
     derivative=lambda x: 2.0 * x,
     edges=[Edge((0.0,), (0.0,), why="the lowest point")],
 )
@@ -31,6 +31,7 @@ sqrt_p = elementwise(
     "sqrt",
     lambda x: np.sqrt(x),
     POSITIVE,
+    kind="float or complex",
     derivative=lambda y: 0.5 / y,
     edges=[Edge((0.0,), (np.inf,), why="a vertical tangent"), Edge((-1.0,), (np.nan,), why="no real root")],
 )
@@ -39,6 +40,7 @@ rsqrt_p = elementwise(
     "rsqrt",
     lambda x: 1 / np.sqrt(x),
     POSITIVE,
+    kind="float or complex",
     flops=2,
     derivative=lambda y: -0.5 * y * y * y,
     edges=[Edge((0.0,), (-np.inf,), why="a pole"), Edge((-1.0,), (np.nan,), why="no real root")],
@@ -74,12 +76,18 @@ def _pow(x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
 
 def _pow_base(x1: Tensor, x2: Tensor) -> Tensor:
     """Return d/dx1 = x2 x1^(x2 - 1); a constant power has the slope 0 also where x1^-1 is not finite."""
+    if x1.dtype.is_complex:
+        constant = x2 == 0.0
+        return where(constant, 0.0, x2 * pow(where(constant, 1.0, x1), x2 - 1.0))
     constant = logical_and(x2 == 0.0, logical_not(isfinite(1.0 / x1)))
     return x2 * pow(where(constant, 1.0, x1), x2 - 1.0)
 
 
 def _pow_exponent(x1: Tensor, x2: Tensor, y: Tensor) -> Tensor:
-    """Return d/dx2 = x1^x2 log x1, and 0 where x1 <= 0 but at the pole 0^-n."""
+    """Return d/dx2 = x1^x2 log x1, and 0 where x1 is 0, or real and below, but at the pole 0^-n."""
+    if x1.dtype.is_complex:
+        zero = x1 == 0.0
+        return where(zero, 0.0, y * log(where(zero, 1.0, x1)))
     live = logical_or(x1 > 0.0, logical_and(x1 == 0.0, x2 < 0.0))
     return where(live, y * log(where(live, x1, 1.0)), 0.0)
 
@@ -89,7 +97,7 @@ pow_p = elementwise(
     _pow,
     POSITIVE,
     ANY,
-    kind="numeric",
+    kind="numeric or complex",
     ints=(0, 5),
     derivative=(_pow_base, _pow_exponent),
     samples=[
@@ -139,7 +147,7 @@ def pow(x1: Tensor | float, x2: Tensor | float, /) -> Tensor:
             raise DTypeError(
                 f"pow: an integer tensor to the power {x2} is not an integer; use .astype(cr.float32) first."
             )
-        if x2 == 2 and (x1.dtype.is_float or (x1.dtype.is_integer and type(x2) is int)):
+        if x2 == 2 and (x1.dtype.is_inexact or (x1.dtype.is_integer and type(x2) is int)):
             return square(x1)  # the same values, cheaper in both directions
     return bind(pow_p, *pair(x1, x2))
 

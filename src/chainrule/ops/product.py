@@ -20,6 +20,7 @@ from chainrule.core.primitive import Edge, Sample, primitive
 from chainrule.core.tensor import Tensor
 from chainrule.ops._inputs import as_tensor, axes_tuple
 from chainrule.ops._reductions import Axes, Axis, accumulator, reduced_shape, reductions, refuses_axes, spread
+from chainrule.ops.complex_parts import conj
 from chainrule.ops.creation import ones
 from chainrule.ops.join import concat, stack
 from chainrule.ops.reduce import sum_p
@@ -56,8 +57,8 @@ def _prod_others(x: Tensor, axis: Axes) -> Tensor:
 prod_p = primitive(
     "prod",
     reference=lambda x, *, axis, keepdims: np.prod(x, axis=axis, dtype=x.dtype, keepdims=keepdims),
-    shape=reduced_shape("prod", "numeric"),
-    vjp=lambda g, x, *, axis, keepdims: spread(g, x.shape, axis, keepdims) * _prod_others(x, axis),
+    shape=reduced_shape("prod", "numeric or complex"),
+    vjp=lambda g, x, *, axis, keepdims: spread(g, x.shape, axis, keepdims) * _prod_others(conj(x), axis),
     jvp=lambda tangents, x, *, axis, keepdims: bind(
         sum_p, tangents[0] * _prod_others(x, axis), axis=axis, keepdims=keepdims
     ),
@@ -77,7 +78,7 @@ prod_p = primitive(
             (np.array([[0.0, 5.0]]),), (np.array([[5.0, 0.0]]),), {"axis": (0, 1), "keepdims": True}, "zero, two axes"
         ),
     ],
-    invalid=refuses_axes("prod", "numeric"),
+    invalid=refuses_axes("prod", "numeric or complex"),
 )
 
 

@@ -27,12 +27,12 @@ __all__ = ["all", "any", "count_nonzero", "max", "min", "sum"]
 sum_p = primitive(
     "sum",
     reference=lambda x, *, axis, keepdims: np.sum(x, axis=axis, dtype=x.dtype, keepdims=keepdims),
-    shape=reduced_shape("sum", "numeric"),
+    shape=reduced_shape("sum", "numeric or complex"),
     linear=(0,),
     transpose=lambda g, x_shape, *, axis, keepdims: broadcast_to(spread(g, x_shape, axis, keepdims), x_shape),
     flops=lambda x, *, axis, keepdims: x.size,
     samples=reductions(),
-    invalid=refuses_axes("sum", "numeric"),
+    invalid=refuses_axes("sum", "numeric or complex"),
 )
 
 

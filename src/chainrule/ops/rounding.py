@@ -22,13 +22,13 @@ __all__ = ["ceil", "copysign", "floor", "nextafter", "round", "signbit", "trunc"
 
 
 # ---------------------------------------------------------------------------------------------------- primitives
-def _rounding(name: str, function: Callable) -> Primitive:
+def _rounding(name: str, function: Callable, kind: str = "numeric") -> Primitive:
     """Declare a rounding to integers; integers stay as they are."""
     return elementwise(
         name,
-        lambda x: function(x) if x.dtype.kind == "f" else x,
+        lambda x: function(x) if x.dtype.kind in "fc" else x,
         (1.1, 1.4),
-        kind="numeric",
+        kind=kind,
         derivative=zero,
         edges=[
             Edge((2.0,), (0.0,), why="an integer: constant on both sides"),
@@ -41,7 +41,7 @@ def _rounding(name: str, function: Callable) -> Primitive:
 floor_p = _rounding("floor", np.floor)
 ceil_p = _rounding("ceil", np.ceil)
 trunc_p = _rounding("trunc", np.trunc)
-round_p = _rounding("round", np.round)
+round_p = _rounding("round", np.round, "numeric or complex")
 
 copysign_p = elementwise(
     "copysign",

@@ -21,6 +21,7 @@ from chainrule.core.primitive import Edge, Invalid, Primitive, Sample, TensorTyp
 from chainrule.core.tensor import Tensor
 from chainrule.ops._inputs import as_tensor, axis_index
 from chainrule.ops._reductions import accumulator
+from chainrule.ops.complex_parts import conj
 from chainrule.ops.creation import full, ones
 from chainrule.ops.join import concat, flip
 from chainrule.ops.slices import narrow, pad_p
@@ -95,6 +96,7 @@ def _earlier_product(x: Tensor, y: Tensor, axis: int) -> Tensor:
 def _prod_vjp(g: Tensor, x: Tensor, y: Tensor, *, axis: int) -> Tensor:
     if not x.shape[axis]:
         return g
+    x, y = conj(x), conj(y)
     factors = _later(flip(x, axis), 1, axis)
     h = flip(_recurrence(factors, flip(g, axis), axis), axis)
     return _earlier_product(x, y, axis) * h

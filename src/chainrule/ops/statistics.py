@@ -43,7 +43,7 @@ def mean(x: Tensor, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """
     x = as_tensor(x)
     axes = axes_tuple(axis, x.ndim, "mean")
-    total = sum(x, axes, dtype=None if x.dtype.is_float else int64, keepdims=keepdims)
+    total = sum(x, axes, dtype=None if x.dtype.is_inexact else int64, keepdims=keepdims)
     return total / math.prod(x.shape[a] for a in axes)
 
 

@@ -16,15 +16,26 @@ __all__ = ["acos", "asin", "atan", "atan2", "cos", "sin", "tan"]
 
 # ---------------------------------------------------------------------------------------------------- primitives
 sin_p = elementwise(
-    "sin", lambda x: np.sin(x), ANY, derivative=lambda x: cos(x), edges=[Edge((0.0,), (1.0,), why="rising")]
+    "sin",
+    lambda x: np.sin(x),
+    ANY,
+    kind="float or complex",
+    derivative=lambda x: cos(x),
+    edges=[Edge((0.0,), (1.0,), why="rising")],
 )
 cos_p = elementwise(
-    "cos", lambda x: np.cos(x), ANY, derivative=lambda x: -sin(x), edges=[Edge((0.0,), (0.0,), why="the top")]
+    "cos",
+    lambda x: np.cos(x),
+    ANY,
+    kind="float or complex",
+    derivative=lambda x: -sin(x),
+    edges=[Edge((0.0,), (0.0,), why="the top")],
 )
 tan_p = elementwise(
     "tan",
     lambda x: np.tan(x),
     (-1.2, 1.2),
+    kind="float or complex",
     derivative=lambda y: 1.0 + y * y,
     edges=[Edge((0.0,), (1.0,), why="rising")],
 )
@@ -32,6 +43,7 @@ asin_p = elementwise(
     "asin",
     lambda x: np.arcsin(x),
     (-0.9, 0.9),
+    kind="float or complex",
     derivative=lambda x: rsqrt(1.0 - x * x),
     edges=[Edge((1.0,), (np.inf,), why="a vertical tangent"), Edge((2.0,), (np.nan,), why="outside [-1, 1]")],
 )
@@ -39,6 +51,7 @@ acos_p = elementwise(
     "acos",
     lambda x: np.arccos(x),
     (-0.9, 0.9),
+    kind="float or complex",
     derivative=lambda x: -rsqrt(1.0 - x * x),
     edges=[Edge((-1.0,), (-np.inf,), why="a vertical tangent"), Edge((2.0,), (np.nan,), why="outside [-1, 1]")],
 )
@@ -46,6 +59,7 @@ atan_p = elementwise(
     "atan",
     lambda x: np.arctan(x),
     ANY,
+    kind="float or complex",
     derivative=lambda x: 1.0 / (1.0 + x * x),
     edges=[Edge((np.inf,), (0.0,), why="flat"), Edge((1e200,), (0.0,), why="x * x overflows to the right answer")],
 )

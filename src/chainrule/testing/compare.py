@@ -35,6 +35,8 @@ class Tolerance(NamedTuple):
 # About 50 units in the last place relative, and as much absolute for values near 1 that cancel; bfloat16 has 8 bits.
 TOLERANCES: dict[str, Tolerance] = {
     "float64": Tolerance(1e-12, 1e-12),
+    "complex128": Tolerance(1e-12, 1e-12),
+    "complex64": Tolerance(1e-5, 1e-6),
     "float32": Tolerance(1e-5, 1e-6),
     "bfloat16": Tolerance(2e-2, 1e-2),
 }
@@ -71,7 +73,7 @@ def assert_close(got: Any, want: Any, rtol: float | None = None, atol: float | N
     rtol, atol = table.rtol if rtol is None else rtol, table.atol if atol is None else atol
     wide_a, wide_b = _wide(a), _wide(b)
     with np.errstate(all="ignore"):
-        difference = np.abs(wide_a - wide_b) if wide_a.dtype.kind == "f" else _integer_difference(wide_a, wide_b)
+        difference = np.abs(wide_a - wide_b) if wide_a.dtype.kind in "fc" else _integer_difference(wide_a, wide_b)
         allowed = atol + rtol * np.abs(wide_b)
         near = (difference <= allowed) & (np.isfinite(allowed))  # an expected infinity allows nothing but itself
         bad = ~(near | (wide_a == wide_b) | ((wide_a != wide_a) & (wide_b != wide_b)))
@@ -105,6 +107,9 @@ def assert_equal(got: Any, want: Any, what: str = "") -> None:
     if a.dtype != b.dtype:
         raise AssertionError(f"{opening}got the dtype {a.dtype}, expected {b.dtype}.")
     assert_close(a, b, 0.0, 0.0, what)
+    if a.dtype.kind == "c":
+        assert_equal(a.real, b.real, what)
+        assert_equal(a.imag, b.imag, what)
     if a.dtype.kind == "f" or a.dtype == ml_dtypes.bfloat16:
         signs = (np.signbit(_wide(a)) != np.signbit(_wide(b))) & ~np.isnan(_wide(a))
         if signs.any():
@@ -119,7 +124,9 @@ def _array(value: Any) -> np.ndarray:
 
 
 def _wide(array: np.ndarray) -> np.ndarray:
-    """Return the values in a dtype in which differences are exact enough: float64, or the integers themselves."""
+    """Return the values in a dtype in which differences are exact enough: 64 bits, or the integers themselves."""
+    if array.dtype.kind == "c":
+        return array.astype(np.complex128)
     return array.astype(np.float64) if array.dtype.kind not in "iub" else array
 
 

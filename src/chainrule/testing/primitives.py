@@ -16,6 +16,7 @@ from chainrule.autodiff.forward import block
 from chainrule.core.primitive import Primitive, Sample
 from chainrule.testing import _values as values
 from chainrule.testing import batched, gradients, modes
+from chainrule.testing.complex_numbers import check_complex, takes_complex
 from chainrule.testing.samples import sample_tensors
 
 __all__ = ["KINDS", "Check", "Tally", "check_primitive", "primitive_checks", "run_checks"]
@@ -30,6 +31,7 @@ KINDS: dict[str, str] = {
     "gradient": "first and second order against central differences, in both modes",
     "forward": "<jvp(t), c> = <t, vjp(c)>",
     "traced gradient": "cr.jit gives the bits of the eager gradient",
+    "complex": "the same with complex numbers, as functions of their parts",
     "batched": "vmap gives what a loop gives, whichever inputs are batched",
     "edge": "the chosen gradient at kinks, ties and singular points",
     "modes": "at edges forward mode gives the chosen gradient, and second derivatives agree over all pairs of modes",
@@ -102,7 +104,7 @@ def primitive_checks(primitive: Primitive) -> Iterator[Check]:
     Example:
         >>> from chainrule.core.primitive import PRIMITIVES
         >>> sorted({check.kind for check in primitive_checks(PRIMITIVES["equal"])})
-        ['batched', 'declaration', 'invalid', 'layout', 'traced', 'types']
+        ['batched', 'complex', 'declaration', 'invalid', 'layout', 'traced', 'types']
     """
     yield Check(primitive, "declaration", "samples", partial(values.check_samples_exist, primitive, block(primitive)))
     for number, item in enumerate(primitive.samples):
@@ -133,6 +135,8 @@ def _sample_checks(primitive: Primitive, item: Sample, number: int) -> Iterator[
         yield check("traced", values.check_traced, dtype, suffix=suffix)
         if dtype is not values.FLOATS[0] and item.smooth:
             yield check("precision", values.check_precision, dtype, suffix=suffix)
+    if takes_complex(primitive, item, number):
+        yield check("complex", check_complex)
     if item.inputs:
         yield check("batched", batched.check_batched)
     for layout in ("F", "strided"):

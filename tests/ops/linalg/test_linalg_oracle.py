@@ -210,6 +210,106 @@ def test_values_and_gradients_to_second_order(name: str) -> None:
             )
 
 
+COMPLEX = SQUARE + 0.5j * _rng.normal(size=SQUARE.shape)
+COMPLEX_TALL = TALL + 1j * _rng.normal(size=TALL.shape)
+
+
+def hermitian(x):
+    """Return a positive definite matrix made from a complex x, in either library."""
+    conjugate = cr.conj(x) if isinstance(x, cr.Tensor) else x.conj()
+    return x @ conjugate.mT + 0.5 * conjugate.mT @ x
+
+
+def sizes(x):
+    """Return the squares of absolute values, which do not depend on phases."""
+    return cr.abs(x) ** 2 if isinstance(x, cr.Tensor) else x.abs() ** 2
+
+
+def sorted_by_size(w):
+    """Return values in an order that both libraries share."""
+    return (
+        w[cr.argsort(cr.real(w) + 0.3 * cr.imag(w))]
+        if isinstance(w, cr.Tensor)
+        else w[(w.real + 0.3 * w.imag).argsort()]
+    )
+
+
+COMPLEX_PAIRS: dict[str, Pair] = {
+    "solve": (L.solve, T.solve, (COMPLEX, COMPLEX[:, :, :2])),
+    "solve of real equations": (L.solve, lambda a, b: T.solve(a.to(b.dtype), b), (SQUARE, COMPLEX[:, :, :2])),
+    "inv": (L.inv, T.inv, (COMPLEX,)),
+    "det": (L.det, T.det, (COMPLEX,)),
+    "slogdet's sign": (lambda x: L.slogdet(x).sign, lambda x: T.slogdet(x).sign, (COMPLEX,)),
+    "slogdet": (lambda x: L.slogdet(x).logabsdet, lambda x: T.slogdet(x).logabsdet, (COMPLEX,)),
+    "cholesky": (lambda x: L.cholesky(hermitian(x)), lambda x: T.cholesky(hermitian(x)), (COMPLEX,)),
+    "r": (lambda x: L.qr(x).R, lambda x: T.qr(x).R, (COMPLEX_TALL,)),
+    "q": (lambda x: L.qr(x).Q, lambda x: T.qr(x).Q, (COMPLEX_TALL,)),
+    "lu": (lambda x: L.lu(x).U, lambda x: T.lu(x).U, (COMPLEX,)),
+    "eigvalsh": (lambda x: L.eigvalsh(hermitian(x)), lambda x: T.eigvalsh(hermitian(x)), (COMPLEX,)),
+    "eigh": (
+        lambda x: sizes(L.eigh(hermitian(x)).eigenvectors),
+        lambda x: sizes(T.eigh(hermitian(x)).eigenvectors),
+        (COMPLEX,),
+    ),
+    "svdvals": (L.svdvals, T.svdvals, (COMPLEX_TALL,)),
+    "u": (
+        lambda x: sizes(L.svd(x, full_matrices=False).U),
+        lambda x: sizes(T.svd(x, full_matrices=False).U),
+        (COMPLEX_TALL,),
+    ),
+    "vh": (
+        lambda x: sizes(L.svd(x, full_matrices=False).Vh),
+        lambda x: sizes(T.svd(x, full_matrices=False).Vh),
+        (COMPLEX_TALL,),
+    ),
+    "eigvals of a complex matrix": (
+        lambda x: sorted_by_size(L.eigvals(x)),
+        lambda x: sorted_by_size(T.eigvals(x)),
+        (COMPLEX[0],),
+    ),
+    "eigvals of a real matrix": (
+        lambda x: sorted_by_size(L.eigvals(x)),
+        lambda x: sorted_by_size(T.eigvals(x)),
+        (SQUARE[0],),
+    ),
+    "eigenvectors": (
+        lambda x: sizes(L.eig(x).eigenvectors).sum(-1),
+        lambda x: sizes(T.eig(x).eigenvectors).sum(-1),
+        (COMPLEX,),
+    ),
+    "pinv": (L.pinv, T.pinv, (COMPLEX_TALL,)),
+    "matrix_exp": (L.matrix_exp, T.matrix_exp, (COMPLEX,)),
+    "matrix_norm": (lambda x: L.matrix_norm(x, ord="nuc"), lambda x: T.matrix_norm(x, "nuc"), (COMPLEX_TALL,)),
+    "vector_norm": (lambda x: L.vector_norm(x, ord=3), lambda x: T.vector_norm(x, 3), (COMPLEX_TALL,)),
+    "householder_product": (L.householder_product, T.householder_product, (COMPLEX_TALL, COMPLEX_TALL[:, 0, :2])),
+}
+
+
+@pytest.mark.parametrize("name", COMPLEX_PAIRS)
+def test_complex_values_and_gradients_to_second_order(name: str) -> None:
+    ours, theirs, data = COMPLEX_PAIRS[name]
+    rng = np.random.default_rng(4)
+
+    def drawn(x):
+        return rng.normal(size=x.shape) + (1j * rng.normal(size=x.shape) if np.iscomplexobj(x) else 0)
+
+    xs = [cr.asarray(x).requires_grad_() for x in data]
+    ts = [torch.tensor(x, requires_grad=True) for x in data]
+    y, s = ours(*xs), theirs(*ts)
+    np.testing.assert_allclose(y.numpy(), s.detach().numpy(), rtol=1e-9, atol=1e-11)
+    seed = drawn(y.numpy())
+    slopes = cr.gradients([y * y], xs, [cr.asarray(seed)], create_graph=True)
+    wants = torch.autograd.grad(s * s, ts, torch.tensor(seed), create_graph=True)
+    for slope, want in zip(slopes, wants, strict=True):
+        np.testing.assert_allclose(slope.numpy(), want.detach().resolve_conj().numpy(), rtol=1e-8, atol=1e-8)
+    directions = [drawn(x) for x in data]
+    found = cr.gradients(slopes, xs, [cr.asarray(d) for d in directions])
+    again = torch.autograd.grad(wants, ts, [torch.tensor(d) for d in directions])
+    for g, want in zip(found, again, strict=True):
+        largest = max(1.0, want.abs().max().item())
+        np.testing.assert_allclose(g.numpy(), want.resolve_conj().numpy(), rtol=1e-6, atol=1e-6 * largest)
+
+
 def test_pivots_are_lapacks() -> None:
     for x in (SQUARE, TALL, WIDE):
         assert L.lu_factor(cr.asarray(x)).pivots.tolist() == T.lu_factor(torch.tensor(x)).pivots.tolist()

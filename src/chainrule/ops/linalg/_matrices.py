@@ -12,11 +12,12 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from chainrule.core.dtypes import DType
+from chainrule.core.dtypes import DType, real_dtype
 from chainrule.core.errors import DTypeError, LinAlgError, ShapeError, user_location
 from chainrule.core.primitive import Invalid, TensorType
 from chainrule.core.tensor import Tensor
 from chainrule.ops._inputs import as_tensor
+from chainrule.ops.complex_parts import conj
 from chainrule.ops.creation import arange
 from chainrule.ops.gather import gather
 from chainrule.ops.selection import where
@@ -51,13 +52,13 @@ SYMMETRIC = np.stack([SMALL @ SMALL.T + np.diag([0.1, 0.8, 2.5]), SMALL.T @ SMAL
 
 
 def matrices(name: str, x: TensorType) -> TensorType:
-    """Return the type of x, a stack of float matrices.
+    """Return the type of x, a stack of real or complex float matrices.
 
     Raises:
         DTypeError: no float.
         ShapeError: fewer than two axes.
     """
-    if not x.dtype.is_float:
+    if not x.dtype.is_inexact:
         raise DTypeError(f"{name} needs a float tensor; got {x.dtype.name}: use .astype(cr.float32).")
     if x.ndim < 2:
         raise ShapeError(f"{name} needs a matrix or a stack of matrices; got the shape {x.shape}.")
@@ -126,7 +127,7 @@ def square_matrix(x: Any, name: str) -> Tensor:
 
 def adjoint(x: Tensor) -> Tensor:
     """Return the conjugate transpose of each matrix."""
-    return matrix_transpose(x)
+    return matrix_transpose(conj(x))
 
 
 def symmetric_part(x: Tensor) -> Tensor:
@@ -172,5 +173,5 @@ def run_each(function: Callable[..., Any], x: np.ndarray, message: str) -> Any:
 
 
 def dtype_eps(dtype: DType) -> float:
-    """Return the distance from 1 to the next number of a float dtype."""
-    return float(ml_dtypes.finfo(dtype.numpy).eps)
+    """Return the distance from 1 to the next real number of a float or complex dtype."""
+    return float(ml_dtypes.finfo(real_dtype(dtype).numpy).eps)

@@ -6,7 +6,16 @@ from typing import NamedTuple
 
 from chainrule.core.tensor import Tensor
 
-__all__ = ["EighResult", "LUFactorResult", "LUResult", "LstsqResult", "QRResult", "SVDResult", "SlogdetResult"]
+__all__ = [
+    "EigResult",
+    "EighResult",
+    "LUFactorResult",
+    "LUResult",
+    "LstsqResult",
+    "QRResult",
+    "SVDResult",
+    "SlogdetResult",
+]
 
 
 class QRResult(NamedTuple):
@@ -25,6 +34,13 @@ class SlogdetResult(NamedTuple):
 
 class EighResult(NamedTuple):
     """Eigenvalues [..., n], ascending, and eigenvectors [..., n, n], one per column."""
+
+    eigenvalues: Tensor
+    eigenvectors: Tensor
+
+
+class EigResult(NamedTuple):
+    """Eigenvalues [..., n] and eigenvectors [..., n, n], one per column; both complex."""
 
     eigenvalues: Tensor
     eigenvectors: Tensor

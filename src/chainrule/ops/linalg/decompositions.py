@@ -15,9 +15,9 @@ from chainrule.ops.creation import arange, zeros
 from chainrule.ops.gather import take_along_axis
 from chainrule.ops.join import concat
 from chainrule.ops.linalg._matrices import adjoint, float_matrix, require_matrices
-from chainrule.ops.linalg._results import EighResult, LUFactorResult, LUResult, QRResult, SVDResult
+from chainrule.ops.linalg._results import EighResult, EigResult, LUFactorResult, LUResult, QRResult, SVDResult
 from chainrule.ops.linalg.factor import cholesky_p, complement_p, lu_p, lu_pivots_p, pivot_order_p, qr_p
-from chainrule.ops.linalg.spectral import eigh_p, svd_p
+from chainrule.ops.linalg.spectral import eig_p, eigh_p, svd_p
 from chainrule.ops.linalg.systems import solve_triangular
 from chainrule.ops.matmul import matmul
 from chainrule.ops.shape import broadcast_to, expand_dims, reshape
@@ -27,7 +27,9 @@ from chainrule.ops.triangle import eye, tril, triu
 __all__ = [
     "cholesky",
     "cholesky_solve",
+    "eig",
     "eigh",
+    "eigvals",
     "eigvalsh",
     "householder_product",
     "lu",
@@ -319,6 +321,55 @@ def eigh(x: Tensor, /) -> EighResult:
     Source: LAPACK syevd.
     """
     return EighResult(*bind(eigh_p, float_matrix(x, "eigh")))
+
+
+def eig(x: Tensor, /) -> EigResult:
+    """Return the eigenvalues and eigenvectors of each square matrix.
+
+        x v = v diag(w)
+
+    Args:
+        x: float or complex tensor [..., n, n].
+
+    Returns:
+        Named tuple of complex tensors: eigenvalues [..., n], in no order; eigenvectors [..., n, n], columns of length
+        1.
+
+    Raises:
+        ShapeError: matrices that are not square.
+        DTypeError: not a float or complex tensor.
+
+    Example:
+        >>> import chainrule as cr
+        >>> cr.linalg.eig(cr.asarray([[0.0, -1.0], [1.0, 0.0]])).eigenvalues
+        tensor([0.+1.j, 0.-1.j], shape=(2,), dtype=complex64)
+
+    Source: LAPACK geev.
+    """
+    return EigResult(*bind(eig_p, float_matrix(x, "eig")))
+
+
+def eigvals(x: Tensor, /) -> Tensor:
+    """Return the eigenvalues of each square matrix.
+
+        dw_i = (v^-1 dx v)_ii
+
+    Args:
+        x: float or complex tensor [..., n, n].
+
+    Returns:
+        Complex tensor [..., n], in no order.
+
+    Raises:
+        ShapeError: matrices that are not square.
+        DTypeError: not a float or complex tensor.
+
+    Example:
+        >>> import chainrule as cr
+        >>> cr.linalg.eigvals(cr.asarray([[0.0, -1.0], [1.0, 0.0]]))
+        tensor([0.+1.j, 0.-1.j], shape=(2,), dtype=complex64)
+    """
+    return bind(eig_p, float_matrix(x, "eigvals"))[0]
 
 
 def eigvalsh(x: Tensor, /) -> Tensor:

@@ -12,8 +12,11 @@ from __future__ import annotations
 import numpy as np
 
 from chainrule.core.bind import bind
+from chainrule.core.dtypes import real_dtype
 from chainrule.core.primitive import Edge, Sample, TensorType, primitive
 from chainrule.core.tensor import Tensor
+from chainrule.ops.complex_parts import complex, conj, imag, real
+from chainrule.ops.exponential import log
 from chainrule.ops.linalg._matrices import (
     SMALL,
     SQUARES,
@@ -89,7 +92,7 @@ det_p = primitive(
     reference=lambda x: np.asarray(np.linalg.det(x), x.dtype),
     shape=lambda x: TensorType(square("det", x).shape[:-2], x.dtype),
     vjp=lambda g, x: expand_dims(g, (-2, -1)) * bind(cofactors_p, x),
-    jvp=lambda tangents, x: sum(bind(cofactors_p, x) * tangents[0], (-2, -1)),
+    jvp=lambda tangents, x: sum(conj(bind(cofactors_p, x)) * tangents[0], (-2, -1)),
     flops=lambda x: stack_size(x.shape) * 2 * x.shape[-1] ** 3 // 3,
     samples=[
         Sample((SMALL,)),
@@ -109,21 +112,23 @@ det_p = primitive(
 
 def _slogdet(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     sign, size = np.linalg.slogdet(x)
-    return np.where(np.isnan(size), size, sign).astype(x.dtype), np.asarray(size, x.dtype)
+    return np.where(np.isnan(size), size, sign).astype(x.dtype), np.asarray(size)
 
 
-def _slogdet_vjp(g: tuple, x: Tensor) -> Tensor:
+def _slogdet_vjp(g: tuple, x: Tensor, y0: Tensor) -> Tensor:
     inverse = bind(solve_p, x, eye(x.shape[-1], dtype=x.dtype))
-    return expand_dims(g[1], (-2, -1)) * adjoint(inverse)
+    weight = complex(g[1], -imag(conj(g[0]) * y0)) if x.dtype.is_complex else g[1]  # a complex sign turns
+    return expand_dims(weight, (-2, -1)) * adjoint(inverse)
 
 
-def _slogdet_jvp(tangents: tuple, x: Tensor) -> tuple[Tensor | None, Tensor]:
-    return None, sum(main_diagonal(bind(solve_p, x, tangents[0])), -1)
+def _slogdet_jvp(tangents: tuple, x: Tensor, y0: Tensor) -> tuple[Tensor | None, Tensor]:
+    trace = sum(main_diagonal(bind(solve_p, x, tangents[0])), -1)
+    return (y0 * complex(0.0, imag(trace)) if x.dtype.is_complex else None), real(trace)
 
 
 def _slogdet_shape(x: TensorType) -> tuple[TensorType, TensorType]:
-    scalar = TensorType(square("slogdet", x).shape[:-2], x.dtype)
-    return scalar, scalar
+    shape = square("slogdet", x).shape[:-2]
+    return TensorType(shape, x.dtype), TensorType(shape, real_dtype(x.dtype))
 
 
 slogdet_p = primitive(
@@ -214,4 +219,6 @@ def logdet(x: Tensor, /) -> Tensor:
         tensor(0., shape=(), dtype=float32)
     """
     sign, size = slogdet(x)
+    if sign.dtype.is_complex:
+        return size + log(sign)
     return where(sign < 0.0, float("nan"), size)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
-from chainrule.core.errors import ShapeError
+from chainrule.core.errors import DTypeError, ShapeError
 from chainrule.core.tensor import Tensor
-from chainrule.ops._inputs import axes_tuple, axis_index, cast
+from chainrule.ops._inputs import as_tensor, axes_tuple, axis_index, cast
 from chainrule.ops._reductions import Axis
 from chainrule.ops.arithmetic import abs as magnitude
-from chainrule.ops.composite import _float
+from chainrule.ops.complex_parts import conj, real
 from chainrule.ops.linalg._matrices import float_matrix, square_matrix
 from chainrule.ops.linalg.spectral import singular_values_of
 from chainrule.ops.linalg.systems import inv
@@ -32,6 +33,14 @@ Order = float | str | None
 _MATRIX_ORDERS = ("fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf)
 
 
+def _inexact(x: Any, name: str) -> Tensor:
+    """Return x as a tensor; refuse all but floats and complex numbers in the name of the function that was called."""
+    x = as_tensor(x)
+    if not x.dtype.is_inexact:
+        raise DTypeError(f"{name} needs a float tensor; got {x.dtype.name}: use .astype(cr.float32).")
+    return x
+
+
 def _root(summed: Tensor, p: float) -> Tensor:
     """Return summed^(1/p) with the gradient 0 at 0."""
     zero = summed == 0.0
@@ -42,7 +51,8 @@ def _root(summed: Tensor, p: float) -> Tensor:
 def _vector_norm(x: Tensor, axis: Sequence[int], keepdims: bool, p: float) -> Tensor:
     """Return the p-norm over some axes."""
     if p == 2:
-        return _root(total(square(x), axis, keepdims=keepdims), 2)
+        squares = real(x * conj(x)) if x.dtype.is_complex else square(x)
+        return _root(total(squares, axis, keepdims=keepdims), 2)
     size = magnitude(x)
     if p == math.inf:
         return amax(size, axis, keepdims=keepdims)
@@ -84,7 +94,7 @@ def vector_norm(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False, ord:
         >>> cr.linalg.vector_norm(cr.asarray([3.0, -4.0]))
         tensor(5., shape=(), dtype=float32)
     """
-    x = _float(x, "vector_norm")
+    x = _inexact(x, "vector_norm")
     return _vector_norm(x, axes_tuple(axis, x.ndim, "vector_norm"), keepdims, ord)
 
 
@@ -157,7 +167,7 @@ def norm(x: Tensor, /, ord: float | str | None = None, *, axis: Axis = None, kee
         >>> cr.linalg.norm(cr.asarray([[3.0, 0.0], [0.0, -4.0]]))
         tensor(5., shape=(), dtype=float32)
     """
-    x = _float(x, "norm")
+    x = _inexact(x, "norm")
     if ord is None:
         return vector_norm(x, axis=axis, keepdims=keepdims)
     axes = tuple(range(x.ndim)) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from chainrule.core.bind import bind
+from chainrule.core.dtypes import real_dtype
 from chainrule.core.errors import DTypeError, ShapeError
 from chainrule.core.primitive import Edge, Invalid, Sample, TensorType, primitive
 from chainrule.core.tensor import Tensor
@@ -112,7 +113,7 @@ def _cutoff(x: Tensor, rtol: float | Tensor | None) -> Tensor:
     """Return the share of the largest singular value below which one counts as zero."""
     if rtol is None:
         rtol = max(x.shape[-2:]) * dtype_eps(x.dtype)
-    return cast(as_tensor(rtol), x.dtype)
+    return cast(as_tensor(rtol), real_dtype(x.dtype))
 
 
 # ---------------------------------------------------------------------------------------------------- functions

@@ -1,6 +1,7 @@
-"""Eigenvalues of symmetric matrices and singular values, as primitives of two and three outputs.
+"""Eigenvalues and singular values, as primitives of two and three outputs.
 
     eigh   x = v diag(w) v^H            w ascending
+    eig    x = v diag(w) v^-1           x any square matrix, w and v complex
     svd    x = u diag(s) vh             s descending, u and vh^H with orthonormal columns
 
 Vectors turn by 1 / (difference of their values). Vectors of equal values can turn freely among themselves: their share
@@ -15,8 +16,11 @@ from collections.abc import Callable
 import numpy as np
 
 from chainrule.core.bind import bind
+from chainrule.core.dtypes import complex_dtype, dtype_of, real_dtype
 from chainrule.core.primitive import Edge, Sample, TensorType, primitive
 from chainrule.core.tensor import Tensor
+from chainrule.ops._inputs import cast
+from chainrule.ops.complex_parts import complex, conj, imag, real
 from chainrule.ops.linalg._matrices import (
     SMALL,
     SQUARES,
@@ -31,10 +35,11 @@ from chainrule.ops.linalg._matrices import (
     stack_size,
     symmetric_part,
 )
+from chainrule.ops.linalg.systems import solve_p
 from chainrule.ops.matmul import matmul
 from chainrule.ops.shape import expand_dims
 
-__all__ = ["eigh_p", "svd_p"]
+__all__ = ["eig_p", "eigh_p", "svd_p"]
 
 
 def _of_finite(function: Callable[..., tuple], x: np.ndarray) -> list[np.ndarray]:
@@ -64,12 +69,12 @@ def _eigh_vjp(g: tuple, y0: Tensor, y1: Tensor) -> Tensor:
 
 def _eigh_jvp(tangents: tuple, y0: Tensor, y1: Tensor) -> tuple[Tensor, Tensor]:
     inner = matmul(matmul(adjoint(y1), symmetric_part(tangents[0])), y1)
-    return main_diagonal(inner), matmul(y1, _turning(y0) * inner)
+    return real(main_diagonal(inner)), matmul(y1, _turning(y0) * inner)
 
 
 def _eigh_shape(x: TensorType) -> tuple[TensorType, TensorType]:
     square("eigh", x)
-    return TensorType(x.shape[:-1], x.dtype), x
+    return TensorType(x.shape[:-1], real_dtype(x.dtype)), x
 
 
 eigh_p = primitive(
@@ -104,7 +109,7 @@ def _svd_shape(x: TensorType) -> tuple[TensorType, TensorType, TensorType]:
     k = min(rows, columns)
     return (
         TensorType((*batch, rows, k), x.dtype),
-        TensorType((*batch, k), x.dtype),
+        TensorType((*batch, k), real_dtype(x.dtype)),
         TensorType((*batch, k, columns), x.dtype),
     )
 
@@ -114,6 +119,11 @@ def _outside(x: Tensor, basis: Tensor) -> Tensor:
     return x - matmul(basis, matmul(adjoint(basis), x))
 
 
+def _phase(x: Tensor, s: Tensor) -> Tensor:
+    """Return i imag(x) / (2 s): u and v turn by opposite phases, half each, which the data leaves open."""
+    return complex(0.0, imag(x) * inverse_or_zero(s) * 0.5)
+
+
 def _svd_vjp(g: tuple, y0: Tensor, y1: Tensor, y2: Tensor) -> Tensor:
     gu, gs, gvh = g
     u, v = y0, adjoint(y2)
@@ -121,6 +131,8 @@ def _svd_vjp(g: tuple, y0: Tensor, y1: Tensor, y2: Tensor) -> Tensor:
     left, right = matmul(adjoint(u), gu), matmul(adjoint(v), gv)
     row, column, invert = expand_dims(y1, -2), expand_dims(y1, -1), expand_dims(inverse_or_zero(y1), -2)
     inner = diagonal_matrix(gs) + turn * (left - adjoint(left)) * row + column * turn * (right - adjoint(right))
+    if y0.dtype.is_complex:
+        inner = inner + diagonal_matrix(_phase(main_diagonal(left) - main_diagonal(right), y1))
     x = matmul(u, inner)
     if y0.shape[-2] > y0.shape[-1]:
         x = x + _outside(gu, u) * invert
@@ -136,13 +148,16 @@ def _svd_jvp(tangents: tuple, y0: Tensor, y1: Tensor, y2: Tensor) -> tuple[Tenso
     moved, moved_back = matmul(tangents[0], v), matmul(adjoint(tangents[0]), u)
     inner = matmul(adjoint(u), moved)
     row, column = expand_dims(y1, -2), expand_dims(y1, -1)
-    du = matmul(u, turn * (inner * row + adjoint(inner) * column))
-    dv = matmul(v, turn * (column * inner + row * adjoint(inner)))
+    left, right = turn * (inner * row + adjoint(inner) * column), turn * (column * inner + row * adjoint(inner))
+    if y0.dtype.is_complex:
+        phase = diagonal_matrix(_phase(main_diagonal(inner), y1))
+        left, right = left + phase, right - phase
+    du, dv = matmul(u, left), matmul(v, right)
     if y0.shape[-2] > y0.shape[-1]:
         du = du + _outside(moved, u) * invert
     if y2.shape[-1] > y2.shape[-2]:
         dv = dv + _outside(moved_back, v) * invert
-    return du, main_diagonal(inner), adjoint(dv)
+    return du, real(main_diagonal(inner)), adjoint(dv)
 
 
 _TALL = np.concatenate([SQUARES, SQUARES[::-1, :2]], axis=-2)  # [2, 5, 3]
@@ -166,6 +181,53 @@ svd_p = primitive(
     edges=[Edge((np.eye(2),), (np.eye(2),), why="equal singular values: their vectors do not turn")],
     invalid=refusals("svd", squares=False),
     source="LAPACK gesdd",
+)
+
+
+# ---------------------------------------------------------------------------------------------------- eig
+def _eig(x: np.ndarray) -> list[np.ndarray]:
+    outputs = _of_finite(np.linalg.eig, x)
+    return [y.astype(complex_dtype(dtype_of(x.dtype)).numpy) for y in outputs]
+
+
+def _eig_shape(x: TensorType) -> tuple[TensorType, TensorType]:
+    dtype = complex_dtype(square("eig", x).dtype)
+    return TensorType(x.shape[:-1], dtype), TensorType(x.shape, dtype)
+
+
+def _eig_vjp(g: tuple, y0: Tensor, y1: Tensor) -> Tensor:
+    gw, gv = g
+    vh = adjoint(y1)
+    inner = matmul(vh, gv)
+    inner = inner - matmul(vh, y1 * expand_dims(real(main_diagonal(inner)), -2))  # vectors keep the length 1
+    inner = diagonal_matrix(gw) + conj(_turning(y0)) * inner
+    return bind(solve_p, vh, matmul(inner, vh))
+
+
+def _eig_jvp(tangents: tuple, y0: Tensor, y1: Tensor) -> tuple[Tensor, Tensor]:
+    inner = bind(solve_p, y1, matmul(cast(tangents[0], y1.dtype), y1))
+    moved = matmul(y1, _turning(y0) * inner)
+    along = real(main_diagonal(matmul(adjoint(y1), moved)))
+    return main_diagonal(inner), moved - y1 * expand_dims(along, -2)
+
+
+eig_p = primitive(
+    "eig",
+    reference=_eig,
+    shape=_eig_shape,
+    multiple=True,
+    vjp=_eig_vjp,
+    jvp=_eig_jvp,
+    flops=lambda x: stack_size(x.shape) * 25 * x.shape[-1] ** 3,
+    samples=[
+        Sample((SMALL,), smooth=False),
+        Sample((np.stack([SMALL, SMALL - 2 * SMALL.T]),), smooth=False),
+        Sample((np.array([[4.0]]),), smooth=False),
+        Sample((np.zeros((0, 0)),)),
+        Sample((np.zeros((0, 2, 2)),)),
+    ],
+    invalid=refusals("eig"),
+    source="LAPACK geev; Boeddeker et al., On the computation of complex-valued gradients, 2019",
 )
 
 
