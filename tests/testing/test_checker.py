@@ -265,7 +265,7 @@ def test_check_primitive_lists_all_failures():
         check_primitive(item)
     lines = str(error.value).splitlines()
     assert lines[0].endswith(" checks failed:")
-    assert [line.split(",")[0] for line in lines[1:]] == ["cube: gradient"] * 3 + ["cube: edge"]
+    assert [line.split(",")[0] for line in lines[1:]] == ["cube: gradient"] * 3 + ["cube: edge", "cube: modes"]
 
 
 def test_several_outputs():
