@@ -26,6 +26,7 @@ __all__ = ["load", "save"]
 
 _FORMAT_NAMES: dict[str, DType] = {dtype.short.upper(): dtype for dtype in ALL}  # F32, I64, BF16, BOOL, ...
 _SUM = "sha256"
+_PAIRS = "complex128"
 
 
 def save(path: PathLike, obj: Module | Mapping[str, Any]) -> None:
@@ -37,6 +38,7 @@ def save(path: PathLike, obj: Module | Mapping[str, Any]) -> None:
 
     Raises:
         TypeError: a name is no string, or a value no tensor or array.
+        FileNotFoundError: the folder does not exist.
         OSError: the disk is full or the folder not writable; the old file is untouched.
 
     Example:
@@ -47,10 +49,15 @@ def save(path: PathLike, obj: Module | Mapping[str, Any]) -> None:
         >>> list(cr.load(path))
         ['weight', 'bias']
     """
+    if isinstance(path, Module | Mapping):
+        raise TypeError(f"save: the path comes first, then what to save; got {type(path).__name__} as the path.")
     state = obj.state_dict() if isinstance(obj, Module) else obj
     if not isinstance(state, Mapping):
         raise TypeError(f"save takes a module or a mapping of names to tensors; got {type(obj).__name__}.")
-    atomic_write(path, encode(state))
+    content, folder = encode(state), pathlib.Path(path).parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"save: there is no folder {folder}; make it first.")
+    atomic_write(path, content)
 
 
 def encode(state: Mapping[str, Any]) -> bytes:
@@ -74,7 +81,15 @@ def encode(state: Mapping[str, Any]) -> bytes:
 
     arrays = {name: _array(name, value) for name, value in state.items()}
     metadata = {"framework": "chainrule", "order": json.dumps(list(arrays)), _SUM: _digest(arrays)}
+    pairs = [name for name, array in arrays.items() if array.dtype == np.complex128]
+    if pairs:  # the format has no complex128: they are written as float64 [..., 2]
+        metadata[_PAIRS] = json.dumps(pairs)
+        arrays = {name: _as_pairs(array) if name in pairs else array for name, array in arrays.items()}
     return _in_order(write(arrays, metadata=metadata))
+
+
+def _as_pairs(array: np.ndarray) -> np.ndarray:
+    return np.stack([array.real, array.imag], axis=-1)
 
 
 def _in_order(content: bytes) -> bytes:
@@ -91,7 +106,9 @@ def _array(name: Any, value: Any) -> np.ndarray:
     if not isinstance(name, str):
         raise TypeError(f"save: names must be strings; got {name!r}.")
     if not isinstance(value, Tensor | np.ndarray):
-        raise TypeError(f"save: {name} must be a tensor or a NumPy array; got {type(value).__name__}.")
+        nested = isinstance(value, Mapping | list | tuple)  # an optimizer's state, for one
+        way = " Nested state is saved by cr.train.Checkpoints." if nested else ""
+        raise TypeError(f"save: {name} must be a tensor or a NumPy array; got {type(value).__name__}.{way}")
     array = value.numpy() if isinstance(value, Tensor) else value
     if array.dtype not in [dtype.numpy for dtype in ALL]:
         raise TypeError(f"save: {name} has the dtype {array.dtype}, which no tensor has; convert it with .astype.")
@@ -160,9 +177,20 @@ def decode(data: bytes, path: str) -> dict[str, Tensor]:
     except (SafetensorError, ValueError) as error:
         raise CheckpointError(f"{path} is no safetensors file, or is truncated or damaged: {error}.") from None
     arrays = {name: _decode(path, name, entry) for name, entry in entries}
+    arrays = _without_pairs(path, arrays, metadata)
     if _SUM in metadata:
         arrays = _checked(path, arrays, metadata)
     return {name: Tensor(array) for name, array in arrays.items()}
+
+
+def _without_pairs(path: str, arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> dict[str, np.ndarray]:
+    """Return the arrays, those that were complex128 as such again."""
+    try:
+        pairs = {name: arrays[name] for name in json.loads(metadata.get(_PAIRS, "[]"))}
+        wide = {name: pair.view(np.complex128)[..., 0] for name, pair in pairs.items()}
+    except (ValueError, KeyError, TypeError, IndexError):
+        raise CheckpointError(f"{path} is damaged: its complex numbers can't be put together.") from None
+    return {**arrays, **wide}
 
 
 def _checked(path: str, arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> dict[str, np.ndarray]:
