@@ -135,12 +135,26 @@ def test_what_cannot_be_saved(tmp_path):
         ([cr.ones(1)], "save takes a module or a mapping of names to tensors; got list."),
         ({1: cr.ones(1)}, "save: names must be strings; got 1."),
         ({"lr": 0.1}, "save: lr must be a tensor or a NumPy array; got float."),
+        (
+            {"state": {}, "param_groups": []},
+            "save: state must be a tensor or a NumPy array; got dict. Nested state is saved by cr.train.Checkpoints.",
+        ),
         ({"h": np.ones(1, np.float16)}, "save: h has the dtype float16, which no tensor has; convert it with .astype."),
     ]:
         with pytest.raises(TypeError) as caught:
             cr.save(path, obj)
         assert str(caught.value) == message
     assert not path.exists()
+
+
+def test_a_wrong_order_and_a_missing_folder_are_named(tmp_path):
+    with pytest.raises(TypeError) as caught:
+        cr.save({"a": cr.ones(1)}, tmp_path / "x")
+    assert str(caught.value) == "save: the path comes first, then what to save; got dict as the path."
+    with pytest.raises(FileNotFoundError) as missing:
+        cr.save(tmp_path / "no" / "x", {"a": cr.ones(1)})
+    assert str(missing.value) == f"save: there is no folder {tmp_path / 'no'}; make it first."
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):

@@ -130,6 +130,11 @@ def test_options_are_those_of_the_signatures():
             "unknown recipe key modell; did you mean 'model'? The tables are data, model, loss, optim, schedule, "
             "train, metrics.",
         ),
+        (
+            ["opt.lr=0.1"],
+            "unknown recipe key opt; did you mean 'optim'? The tables are data, model, loss, optim, schedule, "
+            "train, metrics.",
+        ),
         (["train=3"], "train is a table: write [train] and its keys below; got 3."),
         (["train.epochs=1.5"], "train.epochs must be an integer >= 0; got 1.5."),
         (["train.epochs=true"], "train.epochs must be an integer >= 0; got True."),

@@ -41,6 +41,8 @@ def guarded(words: list[str]) -> int:
     except Exception as error:
         if type(error).__name__ == "Abort":
             return STOPPED
+        if type(error).__name__ == "NoArgsIsHelpError":  # the help stands on the screen already
+            return USAGE
         if debug:
             traceback.print_exc()
         text, code = problem(error)

@@ -315,7 +315,8 @@ def _unknown_in(table: Table, name: str, known: Mapping[str, Key], chosen: str) 
 def _unknown(name: str, value: Any) -> RecipeError:
     if name in TABLES:
         return RecipeError(f"{name} is a table: write [{name}] and its keys below; got {value!r}.")
-    hint = _elsewhere(name) or nearest(name, TABLES)
+    table, key = nearest(name, TABLES), _elsewhere(name)
+    hint = table or key if isinstance(value, Mapping) else key or table
     return RecipeError(f"unknown recipe key {name}{hint or '.'} The tables are {', '.join(TABLES)}.")
 
 
