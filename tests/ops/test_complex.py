@@ -33,6 +33,11 @@ def test_numbers_lists_and_arrays_become_complex_tensors() -> None:
     assert_close(np.from_dlpack(cr.asarray(Z)), Z)
 
 
+def test_the_trapezoidal_rule_takes_complex_values() -> None:
+    assert_close(cr.trapezoid(cr.asarray(Z), axis=0), np.trapezoid(Z, axis=0))
+    assert_close(cr.trapezoid(cr.asarray(Z), cr.asarray([0.0, 1.0, 3.0, 4.0])), np.trapezoid(Z, [0.0, 1.0, 3.0, 4.0]))
+
+
 def test_parts_and_their_dtypes() -> None:
     z = cr.asarray(Z)
     assert_close(cr.real(z), Z.real)

@@ -85,6 +85,12 @@ def test_the_weight_gradient_of_a_batch_is_one_product() -> None:
     assert shapes == [(128, 2), (3, 2)]
 
 
+def test_vecdot_conjugates_the_left_vector():
+    # It did not, and 1j . 1j was -1.
+    a, b = np.array([1j, 2.0]), np.array([1j, 1.0 + 1j])
+    assert cr.vecdot(cr.asarray(a), cr.asarray(b)).item() == np.vecdot(a, b) == 3 + 2j
+
+
 def test_vecdot_outer_tensordot_are_numpys() -> None:
     a, b = _random((2, 3, 4), (3, 4, 5))
     x, y = cr.asarray(a), cr.asarray(b)

@@ -68,11 +68,11 @@ def _spaced(name: str, y: Tensor, x: Tensor | None, dx: float, axis: int) -> tup
     y = as_tensor(y)
     a = axis_index(axis, y.ndim, name)
     if x is None:
-        y = y if y.dtype.is_float else cast(y, float32)
+        y = y if y.dtype.is_inexact else cast(y, float32)
         width: Tensor | float = dx
     else:
         y, t = pair(y, x)
-        y, t = (v if v.dtype.is_float else cast(v, float32) for v in (y, t))
+        y, t = (v if v.dtype.is_inexact else cast(v, float32) for v in (y, t))
         if t.ndim == 1 and y.ndim > 1:
             t = reshape(t, (t.shape[0],) + (1,) * (y.ndim - a - 1))
         if t.ndim < y.ndim - a or t.shape[t.ndim - y.ndim + a] != y.shape[a]:

@@ -149,10 +149,10 @@ def matmul(x1: Tensor, x2: Tensor, /) -> Tensor:
 def vecdot(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:
     """Return the inner products of vectors that lie along an axis.
 
-        y = sum over axis of x1 * x2
+        y = sum over axis of conj(x1) x2
 
     Args:
-        x1: numeric tensor.
+        x1: numeric tensor; complex numbers are conjugated.
         x2: numeric tensor; the shapes broadcast.
         axis: the axis of the vectors, in [-min(ndim), -1]; default -1.
 
@@ -174,7 +174,7 @@ def vecdot(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:
         raise ShapeError(
             f"vecdot: left is {x1.shape} and right is {x2.shape}; the sizes {n1} and {n2} on axis {axis} differ."
         )
-    product = x1 * x2
+    product = conj(x1) * x2
     return sum(product, axis, dtype=product.dtype)
 
 

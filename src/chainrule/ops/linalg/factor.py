@@ -192,7 +192,8 @@ def _eliminate(x: np.ndarray, pivots: np.ndarray | None) -> np.ndarray:
     each = np.arange(len(flat))
     for k in range(min(rows, columns)):
         if steps is not None:
-            row = k + np.argmax(np.abs(flat[:, k:, k]), axis=-1)
+            column = flat[:, k:, k]  # LAPACK measures complex numbers by |re| + |im|
+            row = k + np.argmax(np.abs(column.real) + np.abs(column.imag), axis=-1)
             steps[:, k] = row
             held = flat[each, row].copy()
             flat[each, row] = flat[:, k]
