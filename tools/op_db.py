@@ -111,11 +111,12 @@ PyTorch 2.13.0 tests itself with a database of operators and sample inputs
 int64, complex128 or bool where an operator has no float64), and compared: the values, the gradients of all float
 inputs along random covectors, and the gradients of those where PyTorch has them. The tolerance is {rtol:g} relative,
 with a hundredth of it relative to the largest element of a tensor. An entry counts as covered when at least 95 % of its
-samples ran and none disagreed.
+samples ran and none disagreed. Where PyTorch's operator also takes complex numbers, those samples agree too, or
+chainrule refuses them with a DTypeError.
 
 {counts}
-`python tools/op_db.py` prints this table and every failure; the default tests run twenty samples per entry. `skipped` are
-samples that one of these rules leaves out:
+`python tools/op_db.py` prints this table and every failure; the default tests run twenty samples per entry. `skipped`
+are samples that one of these rules leaves out:
 
 {rules}
 ## Compared otherwise

@@ -78,7 +78,7 @@ OPERATORS = {name: Operator(getattr(cr, name)) for name in SAME_NAME.split()} | 
     "__rdiv__": Operator(lambda x, y: y / x),
     "__rpow__": Operator(
         lambda x, y: y**x,
-        plain=lambda x, y: bool((y < 0).any()),
+        plain=lambda x, y: not y.is_complex() and bool((y < 0).any()),
         why="by the exponent of a negative base the gradient is 0; PyTorch gives NaN",
     ),
     "__rmod__": Operator(lambda x, y: y % x),
@@ -101,7 +101,7 @@ OPERATORS = {name: Operator(getattr(cr, name)) for name in SAME_NAME.split()} | 
     "logical_not": Operator(lambda x: cr.logical_not(x != 0)),
     "isposinf": Operator(lambda x: x == math.inf),
     "isneginf": Operator(lambda x: x == -math.inf),
-    "isreal": Operator(lambda x: cr.ones_like(x, dtype=cr.bool)),
+    "isreal": Operator(lambda x: cr.imag(x) == 0 if x.dtype.is_complex else cr.ones_like(x, dtype=cr.bool)),
     "fmax": Operator(lambda x, y: cr.where(cr.isnan(x), y, cr.where(cr.isnan(y), x, cr.maximum(x, y)))),
     "fmin": Operator(lambda x, y: cr.where(cr.isnan(x), y, cr.where(cr.isnan(y), x, cr.minimum(x, y)))),
     "max/binary": Operator(cr.maximum),

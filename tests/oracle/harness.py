@@ -90,13 +90,13 @@ def dtype_of(info: Any) -> torch.dtype | None:
     return next((dtype for dtype in DTYPES if info.supports_dtype(dtype, "cpu")), None)
 
 
-def samples(info: Any) -> list[Any]:
-    """Return the samples of an entry, the same in every run."""
-    dtype = dtype_of(info)
+def samples(info: Any, dtype: torch.dtype | None = None) -> list[Any]:
+    """Return the samples of an entry, in its own dtype or a given one, the same in every run."""
+    dtype = dtype or dtype_of(info)
     torch.manual_seed(0)
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 - the database draws some sizes from it
-    wants = info.supports_autograd and dtype.is_floating_point
+    wants = info.supports_autograd and (dtype.is_floating_point or dtype.is_complex)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return list(info.sample_inputs("cpu", dtype, requires_grad=wants))
@@ -263,19 +263,20 @@ def compare(info: Any, operator: Operator, sample: Any, seed: int = 0) -> None:
         _order(twins, [w for w, _ in pairs], [f for _, f in pairs], np.random.default_rng(seed), operator, 1)
 
 
-def run(name: str, operator: Operator, most: int | None = None) -> Outcome:
+def run(name: str, operator: Operator, most: int | None = None, dtype: torch.dtype | None = None) -> Outcome:
     """Compare the samples of one entry.
 
     Args:
         name: key of `ENTRIES`.
         operator: what the entry is in chainrule.
         most: how many samples to compare, spread over all; default all.
+        dtype: of the samples; default the first of `DTYPES` that the entry supports.
 
     Returns:
         The counts, and a message per failure.
     """
     info = ENTRIES[name]
-    listed = samples(info)
+    listed = samples(info, dtype)
     outcome = Outcome(name, samples=len(listed))
     for number in spread(len(listed), most):
         with warnings.catch_warnings():

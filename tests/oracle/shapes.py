@@ -17,6 +17,11 @@ def several(function: Any) -> Operator:
     return Operator(lambda *xs: function(xs[0] if isinstance(xs[0], list | tuple) else list(xs)))
 
 
+def conj(x: cr.Tensor) -> cr.Tensor:
+    """Return the complex conjugate; of real numbers themselves."""
+    return cr.conj(x) if x.dtype.is_complex else x
+
+
 # ---------------------------------------------------------------------------------------------------- shapes
 def expand(x, shape):
     shape = tuple(shape)
@@ -264,8 +269,8 @@ OPERATORS = {
     "t": Operator(lambda x: x.T if x.ndim == 2 else x),
     "T": Operator(lambda x: x.T if x.ndim == 2 else x),
     "mT": Operator(lambda x: x.mT),
-    "H": Operator(lambda x: x.T if x.ndim == 2 else x),
-    "mH": Operator(lambda x: x.mT),
+    "H": Operator(lambda x: conj(x).T if x.ndim == 2 else x),
+    "mH": Operator(lambda x: conj(x).mT),
     "squeeze": Operator(squeeze),
     "squeeze/multiple": Operator(squeeze),
     "unsqueeze": Operator(cr.expand_dims),

@@ -33,6 +33,22 @@ def test_entry_agrees_with_pytorch(name):
     _check(name, 20)
 
 
+COMPLEX = [
+    name
+    for name in NAMES
+    if harness.ENTRIES[name].supports_dtype(torch.complex128, "cpu")
+    and harness.dtype_of(harness.ENTRIES[name]) is torch.float64
+]
+
+
+@pytest.mark.parametrize("name", COMPLEX)
+def test_complex_numbers_agree_with_pytorch_or_are_refused(name):
+    outcome = harness.run(name, table.OPERATORS[name], 8, torch.complex128)
+    wrong = [message for _, message in outcome.failures if not message.startswith("DTypeError: ")]
+    assert not wrong, f"{name}: {wrong[0]}"
+    assert not outcome.passed or not outcome.failures, f"{name} refuses only some samples"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_entry_agrees_with_pytorch_on_all_samples(name):
