@@ -38,8 +38,9 @@ from chainrule.core.threads import get_num_threads, requested_threads, set_num_t
 from chainrule.ops import *  # noqa: F403
 
 __version__ = "0.1.0"
+__array_api_version__ = "2024.12"
 
-_LAZY = ("data", "debug", "explain", "linalg", "metrics", "models", "nn", "optim", "recipes", "testing", "train")
+_LAZY = ("data", "debug", "explain", "fft", "linalg", "metrics", "models", "nn", "optim", "recipes", "testing", "train")
 _LAZY_NAMES = {
     **dict.fromkeys(("load", "save"), "chainrule.nn.files"),
     **dict.fromkeys(("debug_nans", "find_nan", "graph", "trace_backward"), "chainrule.debug"),

@@ -50,8 +50,9 @@ def test_kinds() -> None:
         "unsigned integer": INTEGERS[4:],
         "integral": INTEGERS,
         "real floating": ["bfloat16", "float32", "float64"],
+        "complex floating": ["complex64", "complex128"],
     }
-    every = ["bool", *INTEGERS, "bfloat16", "float32", "float64"]
+    every = ["bool", *INTEGERS, "bfloat16", "float32", "float64", "complex64", "complex128"]
     for kind, members in kinds.items():
         assert [name for name in every if cr.isdtype(cr.zeros(1, dtype=name).dtype, kind)] == [
             name for name in every if name in members
@@ -109,7 +110,29 @@ def test_the_values_are_differentiable() -> None:
     assert x.grad.tolist() == [20.0, 10.0, 0.0]
 
 
+def test_the_standards_questions_about_the_library() -> None:
+    info = cr.__array_namespace_info__()
+    assert cr.ones(1).__array_namespace__(api_version="2024.12") is cr
+    assert cr.__array_api_version__ == "2024.12"
+    assert info.capabilities() == {"boolean indexing": True, "data-dependent shapes": True, "max dimensions": 64}
+    assert (info.default_device(), info.devices()) == ("cpu", ["cpu"])
+    assert info.default_dtypes(device="cpu") == {
+        "real floating": cr.float32, "complex floating": cr.complex64, "integral": cr.int64, "indexing": cr.int64,
+    }  # fmt: skip
+    names = {"bool", *INTEGERS, "float32", "float64", "complex64", "complex128"}
+    assert set(info.dtypes()) == names
+    assert set(info.dtypes(kind="numeric")) == names - {"bool"}
+    assert info.dtypes(kind=("bool", "complex floating")) == {
+        "bool": cr.bool, "complex64": cr.complex64, "complex128": cr.complex128,
+    }  # fmt: skip
+
+
 REFUSED = [
+    (lambda: cr.__array_namespace_info__().dtypes(kind="float"), ValueError,
+     "dtypes.kind must be one of 'bool', 'signed integer', 'unsigned integer', 'integral', 'real floating', "
+     "'complex floating', 'numeric'; got 'float'."),
+    (lambda: cr.__array_namespace_info__().default_dtypes(device="cuda"), ValueError,
+     "default_dtypes.device must be None or \"cpu\"; got 'cuda'."),
     (lambda: cr.finfo(cr.int8), DTypeError, "finfo needs a float dtype; got int8: use iinfo for integers."),
     (lambda: cr.iinfo(cr.ones(2)), DTypeError, "iinfo needs an integer dtype; got float32: use finfo for floats."),
     (lambda: cr.isdtype(cr.int8, "floating"), ValueError,

@@ -8,7 +8,7 @@ indexing, matrix products, random numbers. `operators` gives them to `Tensor` as
 import sys
 
 from chainrule.core.random import Generator, default_generator, manual_seed
-from chainrule.ops import identity, linalg, operators, random  # noqa: F401 - primitives, operators and namespaces
+from chainrule.ops import fft, identity, linalg, operators, random  # noqa: F401 - primitives, operators and namespaces
 from chainrule.ops.adaptive_pool import *  # noqa: F403
 from chainrule.ops.arithmetic import *  # noqa: F403
 from chainrule.ops.astype import *  # noqa: F403
@@ -39,6 +39,7 @@ from chainrule.ops.interpolate import *  # noqa: F403
 from chainrule.ops.join import *  # noqa: F403
 from chainrule.ops.logical import *  # noqa: F403
 from chainrule.ops.matmul import *  # noqa: F403
+from chainrule.ops.namespace_info import *  # noqa: F403
 from chainrule.ops.normal import *  # noqa: F403
 from chainrule.ops.order_statistics import *  # noqa: F403
 from chainrule.ops.pad import *  # noqa: F403
@@ -65,7 +66,7 @@ from chainrule.ops.unpool import *  # noqa: F403
 from chainrule.ops.window import *  # noqa: F403
 
 FILES = (
-    *("constants", "data_types", "convert", "creation"),
+    *("constants", "data_types", "namespace_info", "convert", "creation"),
     *("arithmetic", "powers", "exponential", "trigonometric", "hyperbolic"),
     *("complex_parts", "special", "normal", "gamma", "bessel", "entropy", "composite"),
     *("rounding", "compare", "tolerance", "logical", "selection", "astype"),

@@ -8,7 +8,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from chainrule.core.dtypes import DType, promote, result_dtype, to_dtype
+from chainrule.core.dtypes import DType, promote, real_dtype, result_dtype, to_dtype
 from chainrule.core.errors import DTypeError
 from chainrule.core.tensor import Tensor
 
@@ -52,10 +52,10 @@ def _dtype(x: Any) -> DType:
 
 
 def finfo(type: Any, /) -> FloatInfo:
-    """Return the limits of a float dtype.
+    """Return the limits of a float dtype, or of the parts of a complex one.
 
     Args:
-        type: float dtype, or a tensor of one.
+        type: float or complex dtype, or a tensor of one.
 
     Returns:
         Object with bits, eps, max, min, smallest_normal and dtype.
@@ -68,8 +68,8 @@ def finfo(type: Any, /) -> FloatInfo:
         >>> cr.finfo(cr.float32).eps
         1.1920928955078125e-07
     """
-    dtype = _dtype(type)
-    if dtype.kind != "float":
+    dtype = real_dtype(_dtype(type))
+    if not dtype.is_float:
         raise DTypeError(f"finfo needs a float dtype; got {dtype.name}: use iinfo for integers.")
     found = ml_dtypes.finfo(dtype.numpy)
     eps, high, low, tiny = (float(n) for n in (found.eps, found.max, found.min, found.smallest_normal))
