@@ -10,7 +10,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn
-from chainrule.core.errors import CheckpointError, MissingExtraError
+from chainrule.core.errors import CheckpointError, MissingExtraError, SettingError
 from chainrule.train import Callback, EarlyStopping, JSONLines, TensorBoard
 
 
@@ -103,10 +103,17 @@ def test_wrong_settings(settings, wanted):
     assert str(caught.value) == wanted
 
 
-def test_a_name_that_is_not_measured_lists_those_that_are():
-    with pytest.raises(KeyError) as caught:
-        EarlyStopping("loss").on_epoch(Trainer(), {"epoch": 0, "train_loss": 1.0, "lr": 0.1})
-    assert caught.value.args[0] == "EarlyStopping.monitor is 'loss', but an epoch's record has: train_loss, lr."
+def test_a_name_that_will_not_be_measured_lists_those_that_will():
+    model = cr.nn.Linear(2, 2)
+    optimizer = cr.optim.SGD(model.parameters(), lr=0.1)
+    trainer = cr.train.Trainer(model, cr.nn.CrossEntropyLoss(), optimizer, callbacks=[EarlyStopping()])
+    loader = cr.data.DataLoader(cr.data.ArrayDataset([[0.0, 1.0]], [0]))
+    with pytest.raises(SettingError) as caught:
+        trainer.fit(loader, 1, {"test": loader})
+    assert caught.value.message == (
+        "EarlyStopping.monitor is 'validation_loss', but an epoch's record will have train_loss, test_loss. "
+        'Watch one of these, or give fit a loader of that name: watched={"validation": loader}.'
+    )
 
 
 # ---------------------------------------------------------------------------------------------------- JSON lines

@@ -9,7 +9,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import data, metrics, nn, optim
-from chainrule.core.errors import ChainruleError, NonFiniteError
+from chainrule.core.errors import ChainruleError, NonFiniteError, SettingError
 from chainrule.train import Callback, Checkpoints, EarlyStopping, Trainer
 
 MODES = pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
@@ -150,12 +150,14 @@ def test_a_plateau_schedule_watches_what_it_is_told():
     history = trainer_of(model, optimizer, schedule=schedule).fit(loader, 3, {"test": loader_of(samples())})
     assert [record["lr"] for record in history] == pytest.approx([0.1, 0.1, 0.05])
     schedule.monitor = "validation_loss"
-    with pytest.raises(KeyError) as caught:
-        trainer_of(model, optimizer, schedule=schedule).fit(loader_of(samples()), 1)
-    assert caught.value.args[0] == (
-        "the schedule watches 'validation_loss', but an epoch's record has: "
-        "epoch, step, train_loss, train_accuracy, lr, samples, seconds."
+    trainer = trainer_of(model, optimizer, schedule=schedule)
+    with pytest.raises(SettingError) as caught:
+        trainer.fit(loader_of(samples()), 1)
+    assert caught.value.message == (
+        "the schedule's monitor is 'validation_loss', but an epoch's record will have train_loss, train_accuracy. "
+        'Watch one of these, or give fit a loader of that name: watched={"validation": loader}.'
     )
+    assert trainer.step == 0  # said before the first step, not after an epoch
 
 
 @MODES

@@ -27,6 +27,7 @@ __all__ = [
     "MissingExtraError",
     "NonFiniteError",
     "RecipeError",
+    "SettingError",
     "ShapeError",
     "StateDictError",
     "TraceError",
@@ -107,6 +108,10 @@ class CheckpointError(ChainruleError, ValueError):
 
 class RecipeError(ChainruleError, ValueError):
     """A recipe with an unknown key or a value that is not allowed."""
+
+
+class SettingError(ChainruleError, ValueError):
+    """A setting that does not fit the others."""
 
 
 class DataError(ChainruleError, ValueError):

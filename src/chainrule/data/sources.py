@@ -78,6 +78,7 @@ def from_csv(
         TableDataset with `features` float32 [n, columns] and, if asked for, `target` [n].
 
     Raises:
+        TypeError: an array instead of a path.
         MissingDataError: there is no such file.
         DataError: an empty table, unknown or repeated column names, a line with too few or too many values, a missing
             value, text where a number belongs; each with its line and column.
@@ -222,6 +223,11 @@ def from_numpy(path: str | os.PathLike[str], names: Sequence[str] | None = None)
         >>> from_numpy(path, names=("x", "y")).y
         array([0, 1, 1])
     """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(
+            f"from_numpy reads a file; got {type(path).__name__}. For arrays in memory write ArrayDataset(x, y), "
+            "for one tensor cr.asarray(x)."
+        )
     path = pathlib.Path(path)
     if path.suffix not in (".npy", ".npz"):
         raise DataError(f"from_numpy reads .npy and .npz files; got {path.name}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import inspect
 import types
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from chainrule.nn.settings import setting_value
 if TYPE_CHECKING:
     from chainrule.nn.module import Module
 
-__all__ = ["arguments", "kind_of", "tree"]
+__all__ = ["arguments", "html_tree", "kind_of", "tree"]
 
 _SHOWN = (bool, int, float, str, tuple, list, type(None), DType, Tensor)
 
@@ -27,6 +28,19 @@ def tree(module: Module) -> str:
         return f"{name}({extra})"
     lines = [f"  ({key}): " + repr(part).replace("\n", "\n  ") for key, part in module._modules.items()]
     return "\n".join([f"{name}({extra}", *lines, ")"])
+
+
+def html_tree(module: Module) -> str:
+    """Return the tree for a notebook, under a line with the number of parameters and how many of them are trained."""
+    parameters = list(module.parameters())
+    trained = sum(p.size for p in parameters if p.requires_grad)
+    total = sum(p.size for p in parameters)
+    frozen = f", {total - trained:,} of them frozen" if trained != total else ""
+    mode = "train" if module.training else "eval"
+    return (
+        f"<div style='font-size:90%'><b>{total:,}</b> parameters{frozen}; {mode} mode</div>"
+        f"<pre style='margin:0'>{html.escape(tree(module))}</pre>"
+    )
 
 
 def arguments(module: Module, signature: inspect.Signature) -> str:

@@ -386,6 +386,9 @@ class Module(Walk):
     def __repr__(self) -> str:
         return _repr.tree(self)
 
+    def _repr_html_(self) -> str:
+        return _repr.html_tree(self)
+
 
 def _convert(entry: Tensor, target: DType) -> None:
     """Replace the buffer of a cell, and of its gradient, by one of another dtype; the cell stays the same object."""

@@ -68,7 +68,7 @@ class EarlyStopping(Callback):
 
     Raises:
         ValueError: a setting outside its range.
-        KeyError: the epoch record has no such name; lists those it has.
+        SettingError: at the start of `fit`, where an epoch's record will have no such number; lists those it will.
 
     Example:
         >>> EarlyStopping(monitor="validation_accuracy", mode="max", patience=3).patience
@@ -98,11 +98,12 @@ class EarlyStopping(Callback):
         self.waited = 0
         self.weights: dict[str, Any] | None = None
 
+    def on_start(self, trainer: Trainer) -> None:
+        """Check that there will be such a number."""
+        trainer.check_monitor("EarlyStopping.monitor", self.monitor)
+
     def on_epoch(self, trainer: Trainer, record: Record) -> None:
         """Compare with the best so far; ask the trainer to stop when patience is used up."""
-        if self.monitor not in record:
-            names = ", ".join(name for name, value in record.items() if isinstance(value, float))
-            raise KeyError(f"EarlyStopping.monitor is {self.monitor!r}, but an epoch's record has: {names}.")
         value = record[self.monitor]
         gain = self.best - value if self.mode == "min" else value - self.best
         if gain > self.min_delta:

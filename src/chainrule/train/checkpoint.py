@@ -64,8 +64,12 @@ class Checkpoints:
             step: number of updates so far.
 
         Raises:
+            TypeError: the step is no integer, as when the two arguments are swapped.
             OSError: the disk is full or not writable; older checkpoints are untouched.
         """
+        if isinstance(step, bool) or not isinstance(step, int) or not isinstance(state, dict):
+            given = f"{type(state).__name__} and {type(step).__name__}"
+            raise TypeError(f"Checkpoints.save takes a dict of state and an int, the step; got {given}.")
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.path(step)
         if path.exists():

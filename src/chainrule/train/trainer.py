@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from chainrule.core.errors import ChainruleError, NonFiniteError
+from chainrule.core.errors import ChainruleError, NonFiniteError, SettingError
 from chainrule.core.tensor import Tensor
 from chainrule.ops.random import default_generator
 from chainrule.train.callbacks import Callback
@@ -90,6 +90,7 @@ class Trainer:
         self.callbacks = list(callbacks)
         self.checkpoints, self.checkpoint_every = checkpoints, checkpoint_every
         self.compiled = compiled
+        self._watched: tuple[str, ...] = ()  # names of the loaders that the running fit evaluates
         self.step = 0  # updates so far
         self.epoch = 0  # epochs completed
         self.history: list[dict[str, Any]] = []
@@ -121,6 +122,9 @@ class Trainer:
             self.finished, self.stop_reason = False, None
         self._interrupted = False
         self.epochs, self.batches = epochs, len(loader)
+        self._watched = tuple(watched or ())
+        if getattr(self.schedule, "monitor", None) is not None and self.schedule_every == "epoch":
+            self.check_monitor("the schedule's monitor", self.schedule.monitor)
         ends = contextlib.ExitStack()  # each callback that was started is ended, whatever fails
         try:
             for callback in self.callbacks:
@@ -216,10 +220,26 @@ class Trainer:
         monitor = getattr(self.schedule, "monitor", None)
         if monitor is None:
             self.schedule.step()
-        elif monitor in record:
-            self.schedule.step(record[monitor])
         else:
-            raise KeyError(f"the schedule watches {monitor!r}, but an epoch's record has: {', '.join(record)}.")
+            self.schedule.step(record[monitor])
+
+    def check_monitor(self, setting: str, monitor: str) -> None:
+        """Refuse the name of a number that no epoch's record of this `fit` will have.
+
+        Args:
+            setting: who watches it, for the message.
+            monitor: the name.
+
+        Raises:
+            SettingError: there will be no such number; lists those there will be.
+        """
+        names = ["train_loss", *(f"train_{name}" for name in self.metrics)]
+        names += [f"{split}_{name}" for split in self._watched for name in ("loss", *self.metrics)]
+        if monitor not in names:
+            raise SettingError(
+                f"{setting} is {monitor!r}, but an epoch's record will have {', '.join(names)}. Watch one of these, or "
+                'give fit a loader of that name: watched={"validation": loader}.'
+            )
 
     def evaluate(self, loader: Iterable[Any]) -> dict[str, Any]:
         """Measure the model on batches, without gradients and in eval mode; exact over ragged batches.
