@@ -33,6 +33,7 @@ from chainrule.core.dtypes import (
     uint64,
 )
 from chainrule.core.dtypes import bool_ as bool
+from chainrule.core.errors import nearest as _nearest
 from chainrule.core.tensor import Tensor
 from chainrule.core.threads import get_num_threads, requested_threads, set_num_threads
 from chainrule.ops import *  # noqa: F403
@@ -44,6 +45,34 @@ _LAZY = ("data", "debug", "explain", "fft", "linalg", "metrics", "models", "nn",
 _LAZY_NAMES = {
     **dict.fromkeys(("load", "save"), "chainrule.nn.files"),
     **dict.fromkeys(("debug_nans", "find_nan", "graph", "trace_backward"), "chainrule.debug"),
+}
+
+# PyTorch's names for functions that the Array API calls otherwise.
+_PYTORCH = {
+    "cat": "concat",
+    "tensor": "asarray",
+    "from_numpy": "asarray",
+    "rand": "random.uniform(shape)",
+    "randn": "random.normal(shape)",
+    "randint": "random.randint",
+    "randperm": "random.permutation",
+    "permute": "permute_dims",
+    "unsqueeze": "expand_dims",
+    "mm": "matmul",
+    "bmm": "matmul",
+    "clamp": "clip",
+    "arccos": "acos",
+    "arcsin": "asin",
+    "arctan": "atan",
+    "cumsum": "cumulative_sum",
+    "cumprod": "cumulative_prod",
+    "topk": "top_k",
+    "transpose": "swapaxes",
+    "index_select": "take",
+    "amax": "max",
+    "amin": "min",
+    "float": "float32",
+    "long": "int64",
 }
 
 __all__ = [
@@ -83,7 +112,8 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"chainrule.{name}")
     if name in _LAZY_NAMES:
         return getattr(importlib.import_module(_LAZY_NAMES[name]), name)
-    raise AttributeError(f"module 'chainrule' has no attribute {name!r}")
+    hint = f": write cr.{_PYTORCH[name]}" if name in _PYTORCH else _nearest(name, __all__)
+    raise AttributeError(f"module 'chainrule' has no attribute {name!r}{hint}", name=name, obj=None)
 
 
 def __dir__() -> list[str]:
