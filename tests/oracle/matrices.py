@@ -255,6 +255,8 @@ OPERATORS = {
     "cholesky": Operator(lambda x, upper=False: linalg.cholesky(x, upper=upper), before=_symmetric),
     "linalg.eigh": Operator(eigh, before=_symmetric),
     "linalg.eigvalsh": Operator(lambda x, UPLO="L": linalg.eigvalsh(x), before=_symmetric),
+    "linalg.eig": Operator(linalg.eig),
+    "linalg.eigvals": Operator(linalg.eigvals),
     "linalg.qr": Operator(qr),
     "qr": Operator(qr),
     "linalg.svd": Operator(svd),

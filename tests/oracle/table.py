@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.oracle import elementwise, indexing, layers, losses, matrices, reductions, shapes, special
+from tests.oracle import elementwise, indexing, layers, losses, matrices, reductions, shapes, special, spectra
 from tests.oracle.harness import ENTRIES, Operator
 
-FAMILIES = (elementwise, special, reductions, shapes, indexing, matrices, layers, losses)
+FAMILIES = (elementwise, special, reductions, shapes, indexing, matrices, spectra, layers, losses)
 
 
 def _merged() -> dict[str, Operator]:

@@ -84,6 +84,7 @@ def test_enough_of_the_database_is_covered():
     assert len(NAMES) >= 300
     assert count("nn.functional.*") >= 75
     assert count("linalg.*") >= 30
+    assert count("fft.*") >= 16
 
 
 def test_the_page_says_what_the_tables_say(monkeypatch, repository):
