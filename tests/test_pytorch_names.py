@@ -18,7 +18,7 @@ def test_the_hint_names_something_that_exists(name):
 
 def test_a_misspelt_name_is_corrected():
     with pytest.raises(AttributeError, match=r"module 'chainrule' has no attribute 'matmull'; did you mean 'matmul'\?"):
-        cr.matmull  # noqa: B018
+        cr.matmull
 
 
 def test_a_module_shows_its_parameters_in_a_notebook():

@@ -174,8 +174,8 @@ def recomputing() -> Iterator[Callable[[Node], None]]:
         >>> with recomputing() as passing:
         ...     passing(Node(None, {}, (), (), ()))
     """
-    before, values = context.local.recomputed, {}
-    context.local.recomputed = values
+    values: dict[Any, Any] = {}
+    before, context.local.recomputed = context.local.recomputed, values
 
     def passing(node: Node) -> None:
         if values:

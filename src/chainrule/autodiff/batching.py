@@ -111,7 +111,8 @@ def _axes_shift(primitive: Primitive, inputs: Tensors, batched: Flags, attribute
     return _outputs(primitive, inputs, {**attributes, "axis": tuple(axis + 1 for axis in attributes["axis"])})
 
 
-@_rule("argmax", "argmin", "argsort", "cumulative_sum", "cumulative_prod", "rfft", "irfft", "cumulative_argmax", "cumulative_argmin")
+@_rule("argmax", "argmin", "argsort", "cumulative_sum", "cumulative_prod", "cumulative_argmax", "cumulative_argmin")
+@_rule("rfft", "irfft")
 def _axis_shift(primitive: Primitive, inputs: Tensors, batched: Flags, attributes: dict, size: int) -> Sequence[Tensor]:
     return _outputs(primitive, inputs, {**attributes, "axis": attributes["axis"] + 1})
 

@@ -208,9 +208,13 @@ def _rows(function: Callable[..., Any], args: tuple) -> tuple[Any, list[tuple]]:
             return pull(tree.unflatten(structure, seeds))
 
         rows = vmap(pulled, randomness="same")(_basis(out))
-        shape = out.shape
-        found.append(tree.map_leaves(lambda row, shape=shape: reshape(row, (*shape, *row.shape[1:])), rows))
+        found.append(tree.map_leaves(functools.partial(_unstacked, out.shape), rows))
     return structure, found
+
+
+def _unstacked(shape: tuple[int, ...], row: Tensor) -> Tensor:
+    """Return derivatives [size, ...] of an output as [*shape of the output, ...]."""
+    return reshape(row, (*shape, *row.shape[1:]))
 
 
 def _columns(function: Callable[..., Any], args: tuple) -> tuple[Any, list[tuple]]:

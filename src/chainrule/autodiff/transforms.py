@@ -96,9 +96,9 @@ def value_and_grad(
                 f"grad needs a function that returns a scalar tensor; this one returned {kind}: add .sum() or .mean()."
             )
         found, connected = _pull([value], aliases, None, outer)
-        found = tuple(found) if several else found[0]
+        gradient = tuple(found) if several else found[0]
         value = value if connected else unrecorded(value)
-        return ((value, extra), found) if has_aux else (value, found)
+        return ((value, extra), gradient) if has_aux else (value, gradient)
 
     return both
 

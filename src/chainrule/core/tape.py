@@ -117,7 +117,7 @@ class Node:
     def pull(self, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
         """Return the gradients of the inputs, given those of the outputs, before broadcasting is undone."""
         primitive = self.primitive
-        g = tuple(gradients) if primitive.multiple else gradients[0]
+        g: Any = tuple(gradients) if primitive.multiple else gradients[0]
         if primitive.variadic:
             return list(self._apply(primitive.rules[0], (g,)))
         if primitive.derivatives:

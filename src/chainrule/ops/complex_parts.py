@@ -198,4 +198,4 @@ def complex(real: Tensor | float, imag: Tensor | float, /) -> Tensor:
     return bind(complex_p, *pair(real, imag))
 
 
-tape.conjugate = conj
+tape.conjugate = conj  # type: ignore[assignment]

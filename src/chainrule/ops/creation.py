@@ -333,7 +333,7 @@ def linspace(
     ends = [n if isinstance(n, complex) else _number("linspace", n) for n in (start, stop)]
     natural = complex64 if any(isinstance(n, complex) for n in ends) else float32
     target = natural if dtype is None else to_dtype(dtype)
-    values = np.linspace(*ends, num, endpoint=endpoint)
+    values = np.linspace(ends[0], ends[1], num, endpoint=endpoint)
     return constant(values.astype(target.numpy))
 
 

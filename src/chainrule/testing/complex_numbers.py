@@ -127,7 +127,8 @@ def _check_forward(primitive: Primitive, inputs: list[Tensor], moving: list[int]
         live = [(out, c) for out, c in zip(again, covectors, strict=True) if out.requires_grad]
         pulled = gradients([out for out, _ in live], aliases, [c for _, c in live])
     left = [_inner(t, c) for t, c in zip(pushed, covectors, strict=True) if t is not None]
-    right = [_inner(tangents[i], g) for i, g in zip(moving, pulled, strict=True) if g is not None]
+    moved = [t for t in tangents if t is not None]
+    right = [_inner(t, g) for t, g in zip(moved, pulled, strict=True) if g is not None]
     scale = 1.0 + float(np.sum(np.abs(left)) + np.sum(np.abs(right)))
     assert_close(sum(left), sum(right), rtol=0, atol=1e-10 * scale, what="Re <jvp(t), c> against Re <t, vjp(c)>")
 

@@ -124,7 +124,8 @@ def random_program(seed: int, length: int | None = None) -> Program:
     length = int(rng.integers(1, LONGEST + 1)) if length is None else length
     shapes = [SHAPES[i] for i in rng.integers(0, len(SHAPES), int(rng.integers(2, 5)))]
     leaves = [np.asarray(rng.uniform(-2.0, 2.0, shape)) for shape in shapes]
-    values, steps = list(leaves), []
+    values: list[Any] = list(leaves)
+    steps: list[Any] = []
     names = list(OPERATIONS)
     while len(steps) < length:
         name = names[rng.integers(len(names))]
