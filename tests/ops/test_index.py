@@ -218,7 +218,7 @@ REFUSED: list[tuple[Any, type, str]] = [
     (np.array([0, 7]), IndexRangeError, "gather: index 7 is outside axis 0 of (3, 4, 5); allowed: [-3, 2]."),
     (
         np.array([True, False]),
-        ShapeError,
+        IndexRangeError,
         "a mask has the shape of the axes that it stands for, here (3,); got (2,).",
     ),
     (

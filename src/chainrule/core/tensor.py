@@ -338,9 +338,17 @@ class Tensor(_Attached):
             return value.astype(dtype)
         return value.copy() if copy else value
 
-    def __dlpack__(self, **options: Any) -> Any:
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
         value = concrete_value(self, "DLPack export")
-        if (options.get("max_version") or (0, 0)) < (1, 0):
+        options = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
+        if (max_version or (0, 0)) < (1, 0):
             return value.copy().__dlpack__(**options)  # before version 1 a capsule can't say that it is read-only
         view = value.view()
         view.flags.writeable = False

@@ -30,7 +30,7 @@ from chainrule.core.dtypes import (
 from chainrule.core.errors import DTypeError
 from chainrule.core.primitive import Invalid, Sample, TensorType, primitive
 from chainrule.core.tensor import Tensor
-from chainrule.ops._inputs import as_tensor, cast
+from chainrule.ops._inputs import as_tensor, cast, check_device
 from chainrule.ops._rules import elementwise_flops
 from chainrule.ops.complex_parts import real
 
@@ -91,7 +91,7 @@ astype_p = primitive(
 )
 
 
-def astype(x: Tensor, dtype: Any, /, *, copy: bool = True) -> Tensor:
+def astype(x: Tensor, dtype: Any, /, *, copy: bool = True, device: str | None = None) -> Tensor:
     """Return x with its elements converted to another dtype.
 
     Floats lose their fraction on the way to an integer; beyond its range they give its smallest or largest value, and
@@ -102,17 +102,20 @@ def astype(x: Tensor, dtype: Any, /, *, copy: bool = True) -> Tensor:
         x: tensor of any shape and dtype.
         dtype: a dtype like cr.float32, its name, a NumPy dtype, or Python's float, int or bool.
         copy: False returns x itself where it has the dtype already; default True, always a new tensor.
+        device: None or "cpu".
 
     Returns:
         Tensor of the same shape and the given dtype.
 
     Raises:
         DTypeError: no dtype of that name, or a complex tensor to a real dtype.
+        ValueError: an unknown device.
 
     Example:
         >>> import chainrule as cr
         >>> cr.astype(cr.asarray([-1.5, 2.5, 1e20]), cr.int32)
         tensor([        -1,          2, 2147483647], shape=(3,), dtype=int32)
     """
+    check_device("astype", device)
     x, dtype = as_tensor(x), to_dtype(dtype)
     return bind(astype_p, x, dtype=dtype) if copy else cast(x, dtype)

@@ -58,8 +58,9 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: str | None = None, copy: 
         parts = [asarray(item, dtype=dtype) for item in obj]
         return stack([cast(part, wanted or _common(parts)) for part in parts])
     array, exact = _to_numpy(obj)
-    natural = dtype_of(array.dtype) if exact else _default_dtype(array)
-    target = (wanted or natural).numpy
+    if not exact and wanted is not None and wanted.is_integer and array.dtype.kind in "ufO" and _all_ints(obj):
+        array = _large_ints(obj, wanted)
+    target = (wanted or (dtype_of(array.dtype) if exact else _default_dtype(array, obj))).numpy
     if copy is False and (not exact or array.dtype != target):
         raise ValueError(_no_copy(f"{type(obj).__name__} data" if not exact else f"{array.dtype} to {target}"))
     return constant(_convert(array, target, copy=copy is not False))
@@ -163,13 +164,23 @@ def _common(parts: Sequence[Tensor]) -> DType:
     return dtype
 
 
-def _default_dtype(array: np.ndarray) -> DType:
+def _all_ints(obj: Any) -> bool:
+    """Return whether nested lists hold only ints; NumPy makes floats of them where they need more than 64 bits."""
+    return all(isinstance(leaf, int) for leaf in _leaves(obj if isinstance(obj, list | tuple) else (obj,)))
+
+
+def _large_ints(obj: Any, dtype: DType) -> np.ndarray:
+    try:
+        return np.array(obj, dtype=dtype.numpy)
+    except OverflowError:
+        raise DTypeError(f"asarray: an int does not fit {dtype.name}; give a wider dtype, or use floats.") from None
+
+
+def _default_dtype(array: np.ndarray, obj: Any) -> DType:
     """Return the dtype that Python numbers take."""
+    if array.size and array.dtype.kind in "ufO" and _all_ints(obj):
+        raise DTypeError("asarray: an int outside [-2**63, 2**63 - 1] does not fit int64; give dtype= or use floats.")
     if array.dtype.kind == "u" or array.dtype.kind == "O":
-        if all(isinstance(item, int) for item in array.ravel().tolist()):
-            raise DTypeError(
-                "asarray: an int outside [-2**63, 2**63 - 1] does not fit int64; give dtype= or use floats."
-            )
         odd = next(item for item in array.ravel().tolist() if not isinstance(item, numbers))
         raise DTypeError(f"asarray: expected numbers; got {odd!r} of type {type(odd).__name__}.")
     if array.dtype.kind not in "bifc":

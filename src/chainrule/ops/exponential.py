@@ -28,9 +28,15 @@ exp_p = elementwise(
     edges=[Edge((-1000.0,), (0.0,), why="underflows to 0"), Edge((1000.0,), (np.inf,), why="overflows")],
 )
 
+def _expm1(x: np.ndarray) -> np.ndarray:
+    if x.dtype.kind != "c":
+        return np.expm1(x)
+    return np.where(np.isfinite(x), np.expm1(x), np.exp(x) - 1)  # NumPy's of a complex infinity is NaN
+
+
 expm1_p = elementwise(
     "expm1",
-    lambda x: np.expm1(x),
+    _expm1,
     (-3.0, 3.0),
     kind="float or complex",
     derivative=lambda y: y + 1.0,

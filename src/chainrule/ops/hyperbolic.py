@@ -23,9 +23,20 @@ cosh_p = elementwise(
     derivative=lambda x: sinh(x),
     edges=[Edge((0.0,), (0.0,), why="the lowest point")],
 )
+
+
+def _tanh(x: np.ndarray) -> np.ndarray:
+    y = np.tanh(x)
+    if x.dtype.kind == "c":  # at an infinity NumPy's zero has the sign of sin(2 imag(x)), not that of imag(x)
+        far = np.isinf(x.real) & np.isfinite(x.imag)
+        y = np.array(y)
+        y[far] = np.copysign(1, x.real[far]) + 1j * np.copysign(0, x.imag[far])
+    return y
+
+
 tanh_p = elementwise(
     "tanh",
-    lambda x: np.tanh(x),
+    _tanh,
     ANY,
     kind="float or complex",
     derivative=lambda y: 1.0 - y * y,

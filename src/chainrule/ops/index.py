@@ -24,14 +24,14 @@ import numpy as np
 from chainrule.core.bind import bind
 from chainrule.core.context import local
 from chainrule.core.dtypes import bool_, int64, promote
-from chainrule.core.errors import DTypeError, IndexRangeError, ShapeError, TraceError, user_location
+from chainrule.core.errors import DTypeError, IndexRangeError, TraceError, user_location
 from chainrule.core.tensor import Tensor
 from chainrule.ops._inputs import as_tensor, cast, constant
 from chainrule.ops.convert import asarray
 from chainrule.ops.gather import gather, index_rows, scatter_set_p
 from chainrule.ops.join import flip
 from chainrule.ops.selection import where
-from chainrule.ops.shape import broadcast_to, permute_dims, reshape
+from chainrule.ops.shape import broadcast_to, expand_dims, permute_dims, reshape
 from chainrule.ops.slices import slice_p, update_slice_p
 
 __all__ = ["put"]
@@ -106,8 +106,8 @@ def read_key(key: Any, shape: Axes) -> Plan:
     """Return the plan of a key for a tensor of the given shape.
 
     Raises:
-        IndexRangeError: an int outside its axis, or more indices than axes.
-        ShapeError: a mask whose shape is not that of the axes it stands for.
+        IndexRangeError: an int outside its axis, more indices than axes, or a mask whose shape is not that of the axes
+            it stands for.
         DTypeError: something that is no index.
         TraceError: a mask while tracing.
     """
@@ -208,8 +208,8 @@ def _read_row(plan: Plan, row: Tensor, shape: Axes) -> None:
 def _mask_rows(mask: Tensor, axis: int, shape: Axes) -> list[Tensor]:
     """Return the positions where a mask is true, one int64 tensor per axis."""
     covered = shape[axis : axis + mask.ndim]
-    if mask.shape != covered or not mask.ndim:
-        raise ShapeError(
+    if not mask.ndim or mask.ndim != len(covered) or any(m not in (n, 0) for m, n in zip(mask.shape, covered)):
+        raise IndexRangeError(
             f"a mask has the shape of the axes that it stands for, here {covered}; got {mask.shape}.",
             location=user_location(),
         )
@@ -235,6 +235,8 @@ def _source(x: Tensor, plan: Plan) -> Tensor:
 
 def getitem(x: Tensor, key: Any) -> Tensor:
     """Return x[key], with NumPy's meaning of keys."""
+    if _is_single_bool(key):
+        return getitem(expand_dims(x, 0), reshape(as_tensor(key), (1,)))
     plan = read_key(key, x.shape)
     y = _source(x, plan)
     batch: Axes = ()
@@ -278,6 +280,8 @@ def put(x: Tensor, key: Any, value: Tensor | float) -> Tensor:
         mask = _item(only)
         if mask.dtype.kind == "bool" and mask.ndim and mask.shape == x.shape[: mask.ndim]:
             return where(reshape(mask, mask.shape + (1,) * (x.ndim - mask.ndim)), value, x)
+    if _is_single_bool(key):
+        return put(expand_dims(x, 0), reshape(as_tensor(key), (1,)), value)[0]
     plan = read_key(key, x.shape)
     indices = index_rows(plan.rows) if plan.rows else None  # [k, *batch]
     batch = indices.shape[1:] if indices is not None else ()
@@ -295,6 +299,11 @@ def put(x: Tensor, key: Any, value: Tensor | float) -> Tensor:
     update = reshape(update, plan.sliced)
     update = flip(update, plan.flips) if plan.flips else update
     return bind(update_slice_p, x, update, starts=tuple(plan.starts), steps=tuple(plan.steps))
+
+
+def _is_single_bool(key: Any) -> bool:
+    """Return whether the key is a mask without axes: it takes all of x or nothing, along a new axis."""
+    return isinstance(key, Tensor | np.ndarray) and not key.ndim and key.dtype in (bool_, np.bool_)
 
 
 def _fitting(x: Tensor, value: Any) -> Tensor:

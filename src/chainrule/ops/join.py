@@ -15,8 +15,8 @@ from chainrule.core.bind import bind
 from chainrule.core.dtypes import promote
 from chainrule.core.errors import DTypeError, ShapeError
 from chainrule.core.primitive import Invalid, Primitive, Sample, TensorType, primitive
-from chainrule.core.tensor import Tensor
-from chainrule.ops._inputs import as_tensor, axes_tuple, axis_index, cast
+from chainrule.core.tensor import Tensor, concrete_value
+from chainrule.ops._inputs import as_tensor, axes_tuple, axis_index, cast, constant
 from chainrule.ops.shape import broadcast_to, expand_dims, reshape
 from chainrule.ops.slices import narrow
 
@@ -326,20 +326,22 @@ def tile(x: Tensor, repetitions: int | Sequence[int], /) -> Tensor:
     return reshape(wide, tuple(t * n for t, n in zip(times, sizes)))
 
 
-def repeat(x: Tensor, repeats: int, /, *, axis: int | None = None) -> Tensor:
+def repeat(x: Tensor, repeats: int | Tensor, /, *, axis: int | None = None) -> Tensor:
     """Return x with each element repeated in place.
 
     Args:
         x: tensor of any shape and dtype.
-        repeats: how often, >= 0.
+        repeats: how often, >= 0; or an integer tensor with a number for each place along the axis, or one for all.
         axis: the axis; default x is flattened first.
 
     Returns:
-        Tensor whose size along the axis is multiplied, and the dtype of x.
+        Tensor that is longer along the axis, and the dtype of x.
 
     Raises:
-        ShapeError: a negative number.
+        ShapeError: a negative number, or not as many numbers as places.
+        DTypeError: numbers that are no integers.
         IndexRangeError: the axis does not exist.
+        TraceError: a tensor of numbers while tracing.
 
     Example:
         >>> import chainrule as cr
@@ -347,11 +349,30 @@ def repeat(x: Tensor, repeats: int, /, *, axis: int | None = None) -> Tensor:
         tensor([0, 0, 0, 1, 1, 1], shape=(6,), dtype=int64)
     """
     x = as_tensor(x)
-    if repeats < 0:
-        raise ShapeError(f"repeat: repeats must be >= 0; got {repeats}.")
     if axis is None:
         x, axis = reshape(x, (x.size,)), 0
     a = axis_index(axis, x.ndim, "repeat")
+    if isinstance(repeats, Tensor):
+        return _repeat_each(x, repeats, a)
+    if repeats < 0:
+        raise ShapeError(f"repeat: repeats must be >= 0; got {repeats}.")
     apart = expand_dims(x, a + 1)  # [..., size, 1, ...]
     wide = broadcast_to(apart, (*x.shape[: a + 1], repeats, *x.shape[a + 1 :]))
     return reshape(wide, (*x.shape[:a], x.shape[a] * repeats, *x.shape[a + 1 :]))
+
+
+def _repeat_each(x: Tensor, repeats: Tensor, axis: int) -> Tensor:
+    """Return x with each place along an axis repeated as often as its number says."""
+    from chainrule.ops.gather import take  # it stands on this file
+
+    if not repeats.dtype.is_integer:
+        raise DTypeError(f"repeat: repeats must be integers; got {repeats.dtype.name}.")
+    counts = concrete_value(repeats, "repeat with a tensor of numbers").astype(np.int64)
+    if (counts < 0).any():
+        raise ShapeError(f"repeat: repeats must be >= 0; got {counts.min()}.")
+    if counts.size != 1 and counts.shape != (x.shape[axis],):
+        raise ShapeError(
+            f"repeat: axis {axis} of {x.shape} has {x.shape[axis]} places; repeats has the shape {counts.shape}."
+        )
+    places = np.repeat(np.arange(x.shape[axis]), counts if counts.ndim else int(counts))
+    return take(x, constant(places), axis=axis)

@@ -48,6 +48,7 @@ def eye(
     check_device("eye", device)
     columns = arange(n_rows if n_cols is None else n_cols)
     rows = reshape(arange(n_rows), (n_rows, 1))  # [n_rows, 1]
+    k = max(-n_rows, min(k, columns.size))  # beyond, there are only zeros
     return cast(columns == rows + k, float32 if dtype is None else to_dtype(dtype))
 
 
