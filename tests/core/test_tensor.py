@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -288,3 +289,10 @@ def test_a_parameter_must_be_a_float():
         "only float tensors have gradients; this one is int64: use .astype(cr.float32)."
     )
     assert Parameter(cr.ones(2), requires_grad=False).requires_grad is False
+
+
+def test_the_buffer_protocol_gives_a_read_only_view():
+    """From Python 3.12 on `memoryview(x)` asks the same method; before, only C code can offer a buffer."""
+    x = cr.asarray([[1.0, 2.0], [3.0, 4.0]])
+    view = memoryview(x) if sys.version_info >= (3, 12) else x.__buffer__(0)
+    assert (view.tolist(), view.format, view.readonly) == ([[1.0, 2.0], [3.0, 4.0]], "f", True)

@@ -338,6 +338,10 @@ class Tensor(_Attached):
             return value.astype(dtype)
         return value.copy() if copy else value
 
+    def __buffer__(self, flags: int) -> memoryview:
+        """Give the data to `memoryview(tensor)`, read-only; Python asks for it from 3.12 on (PEP 688)."""
+        return memoryview(self.numpy())  # type: ignore[arg-type]  # arrays offer a buffer on every version
+
     def __dlpack__(
         self,
         *,
