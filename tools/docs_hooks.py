@@ -68,6 +68,12 @@ def describe(thing: Any) -> str:
     return f"{text}: {doc}" if type(thing).__module__.startswith("chainrule") and doc else text
 
 
+def _at_the_top(module: types.ModuleType, name: str) -> bool:
+    """Return whether a name of a namespace like `cr.random` is also one of `chainrule`, and stands on its page."""
+    top = importlib.import_module("chainrule")
+    return module is not top and name in top.__all__ and getattr(top, name) is getattr(module, name)
+
+
 def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
     """Replace each list marker of a page by its entries.
 
@@ -78,7 +84,7 @@ def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
 
     def entries(match: re.Match[str]) -> str:
         module = importlib.import_module(match["module"])
-        names = [name for name in module.__all__ if not name.startswith("__")]
+        names = [name for name in module.__all__ if not name.startswith("__") and not _at_the_top(module, name)]
         if not names:
             raise PluginError(f"{page.file.src_uri}: {match['module']}.__all__ is empty")
         return "\n".join(entry(module, name) for name in names)
