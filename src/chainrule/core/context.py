@@ -10,7 +10,7 @@ import contextlib
 import functools
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 __all__ = ["Versioned", "enable_grad", "is_grad_enabled", "no_grad", "structure_changed"]
@@ -147,16 +147,6 @@ def is_grad_enabled() -> bool:
         True
     """
     return local.grad
-
-
-@contextlib.contextmanager
-def entered(module: Any) -> Iterator[None]:
-    """Mark `module` as being called, for error messages and for the sources of graph nodes."""
-    local.modules.append(module)
-    try:
-        yield
-    finally:
-        local.modules.pop()
 
 
 def module_path() -> str | None:

@@ -32,7 +32,7 @@ class _Kept(NamedTuple):
 
     value: Any
     node: Node | None
-    place: int
+    output: int
 
 
 _sequence = itertools.count()

@@ -61,7 +61,6 @@ class Tracer:
         self.grads: dict[int, GradSlot] = {}
         self.frozen: list[str] = []  # large constants baked into the graph, as "f32[60000,784] at train.py:3"
         self.first = next_sequence()  # nodes with a smaller number were recorded before the trace
-        self._constants: list[np.ndarray] = []  # keeps constants alive so that ids stay unique
 
     # ------------------------------------------------------------------------------------------------ the interpreter
     def read(self, tensor: Tensor) -> Variable:

@@ -97,7 +97,7 @@ class _ClassRate(Metric):
 
     def _fractions(self, hits: np.ndarray, predicted: np.ndarray, actual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return numerators and denominators, one per class."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define _fractions: both parts per class.")
 
 
 class Precision(_ClassRate):
