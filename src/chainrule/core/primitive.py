@@ -13,6 +13,10 @@ A primitive states, side by side:
   The parameters of a rule name what it keeps of the forward pass, and the tape holds nothing else: an input's name
   keeps that input, `y` the output (`y0`, `y1`, ... the outputs of a primitive that has several, whose rules get a tuple
   of gradients), `x_shape` and `x_dtype` only these. Keyword-only parameters are attributes.
+- `lower`: what one element of the output is, for the compiler: see `lowering.py`. An elementwise primitive states a
+  function of scalars, `lower=lambda k, x1, x2: k.add(x1, x2)`.
+- `contraction`: a product of two operands, summed. Its optional attribute `dtype` asks for a result, and sums, wider
+  than the operands; `cr.precision` uses it. Gradients of such operands have the wide dtype too.
 - `flops`: floating-point operations, from the types of the inputs.
 - `samples`, `edges`, `invalid`: what the registry-driven tests run: see `Sample`, `Edge`, `Invalid`.
 """
@@ -30,6 +34,7 @@ import numpy as np
 from chainrule.core.context import module_path
 from chainrule.core.dtypes import DType, bfloat16, dtype_of, float32, float64
 from chainrule.core.errors import ChainruleError, user_location
+from chainrule.core.lowering import Lowering, Pointwise
 
 __all__ = ["PRIMITIVES", "Edge", "Invalid", "Primitive", "Rule", "Sample", "TensorType", "primitive"]
 
@@ -151,14 +156,18 @@ class Primitive:
         self.source: str = options.pop("source", "")
         self.flops: Callable = options.pop("flops", lambda *types, **attributes: 0)
         self.elementwise: bool = options.pop("elementwise", False)
+        self.contraction: bool = options.pop("contraction", False)
         self.linear: tuple[int, ...] | str = options.pop("linear", ())
         self.samples: Sequence[Sample] = options.pop("samples", ())
         self.edges: Sequence[Edge] = options.pop("edges", ())
         self.invalid: Sequence[Invalid] = options.pop("invalid", ())
         self.effect: bool = options.pop("effect", False)  # must run although nobody reads its output
+        self.lower: Lowering | None = options.pop("lower", None)  # without one, compiled code calls the reference
         self.derivatives = _rules(options.pop("derivative", None), 0)
         self.rules = self.derivatives or _rules(options.pop("vjp", None) or options.pop("transpose", None), 1)
         self.pushforward = Rule.of(options.pop("jvp", None), 1)
+        if callable(self.lower) and self.elementwise:
+            self.lower = Pointwise(self.lower)
         if options:
             raise TypeError(f"primitive {name} does not take {sorted(options)}")
         self._accepted: set = set()
@@ -205,7 +214,7 @@ class Primitive:
 
         Whoever calls it silences NumPy's floating-point warnings.
         """
-        if bfloat16.numpy in dtypes and "dtype" not in self.attributes:
+        if bfloat16.numpy in dtypes and (self.contraction or "dtype" not in self.attributes):
             return self._in_float32
         return self._several if self.multiple else self._single
 
@@ -217,6 +226,8 @@ class Primitive:
         return [np.asarray(out) for out in self.reference(*values, **attributes)]
 
     def _in_float32(self, *values: np.ndarray, **attributes: Any) -> list[np.ndarray]:
+        if "dtype" in attributes:  # of a contraction, whose reference widens by itself
+            return self._single(*values, **attributes)
         low = bfloat16.numpy
         wide = [v.astype(np.float32) if v.dtype == low else v for v in values]
         outputs = (self._several if self.multiple else self._single)(*wide, **attributes)
@@ -252,7 +263,7 @@ def primitive(name: str, *, reference: Callable, shape: Callable, **options: Any
         name: unique name, used in printed graphs and messages.
         reference: NumPy meaning.
         shape: shape and dtype rule.
-        options: derivative, linear + transpose, vjp + jvp, flops, samples, edges, invalid, source, multiple, effect.
+        options: derivative, linear + transpose, vjp + jvp, flops, lower, samples, edges, invalid, source, multiple, effect.
 
     Returns:
         The registered Primitive, to be passed to `bind`.

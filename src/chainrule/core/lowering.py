@@ -1,0 +1,64 @@
+"""How a primitive tells the compiler what one element of its output is.
+
+A primitive's `lower=` is one of:
+
+    Pointwise(f)    f(k, *elements, **attributes): elementwise, from the elements of the inputs at the same place
+    IndexMap(f)     f(k, at, *inputs, **attributes): from elements of the inputs anywhere; `at` holds the indices of the
+                    output, and an input is called with indices: x(i, j), or x(i, j, where=condition) if an index may be
+                    outside where the condition does not hold
+    Reduction(op)   the attributes axis and keepdims say what is combined with op: add, mul, max, min, and, or
+    Contraction     a sum of products over strided operands: matmul and the convolutions
+    Loop(f)         written out as loops by the compiler: scatters, sorts, running sums
+
+k is `chainrule.compiler.expr.Vocabulary`; lowerings state meaning and know nothing of machines. A primitive without one
+calls its reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+__all__ = ["Contraction", "IndexMap", "Loop", "Lowering", "Pointwise", "Reduction"]
+
+
+@dataclass(frozen=True)
+class Pointwise:
+    """An elementwise operation on scalars: `rule(k, *elements, **attributes)`."""
+
+    rule: Callable
+
+
+@dataclass(frozen=True)
+class IndexMap:
+    """An output element from input elements at computed places: `rule(k, at, *inputs, **attributes)`.
+
+    `view` says that elements are only renamed or repeated, never computed.
+    """
+
+    rule: Callable
+    view: bool = False
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """Elements along the attribute `axis` combined by add, mul, max, min, and, or."""
+
+    combine: str
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """A sum of products; `form` names the index pattern that the compiler knows: "matmul", "convolution", ..."""
+
+    form: str
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A kernel that the compiler writes by hand; `form` names it."""
+
+    form: str
+
+
+Lowering = Pointwise | IndexMap | Reduction | Contraction | Loop
