@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -54,6 +55,45 @@ _ACTIVATIONS = [
     nn.Identity, nn.Sigmoid, nn.Tanh, nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.SiLU, nn.GELU, nn.Softplus,
 ]  # fmt: skip
 
+_SEQUENCE, _IMAGE, _VOLUME = floats(4, 4, 9), floats(4, 4, 7, 6), floats(4, 4, 5, 4, 4)
+_SPATIAL = {1: _SEQUENCE, 2: _IMAGE, 3: _VOLUME}
+
+
+def per_axes(name: str, *args, dims: tuple[int, ...] = (1, 2, 3), batched: bool = True, **options) -> list[Case]:
+    """Return a case of a layer for each number of spatial axes."""
+    return [
+        Case(f"{name}{n}d {options}", functools.partial(getattr(nn, f"{name}{n}d"), *args, **options), (_SPATIAL[n],),
+             batched)
+        for n in dims
+    ]  # fmt: skip
+
+
+CONVOLUTIONAL = [
+    *per_axes("Conv", 4, 6, 3),
+    *per_axes("Conv", 4, 6, 3, stride=2, padding=1, bias=False),
+    *per_axes("Conv", 4, 8, 2, dims=(2,), dilation=2, groups=4, padding="same", padding_mode="circular"),
+    *per_axes("Conv", 4, 8, (3, 1), dims=(2,), padding="valid"),
+    *(case for kind in ("MaxPool", "MinPool", "AvgPool") for case in per_axes(kind, 3, stride=2, padding=1)),
+    *per_axes("MaxPool", 2, dims=(2,), return_indices=True, ceil_mode=True, dilation=2),
+    *per_axes("AvgPool", 2, dims=(2,), count_include_pad=False, divisor_override=3),
+    *per_axes("LPPool", 2, 2),
+    *(case for kind in ("AdaptiveAvgPool", "AdaptiveMaxPool") for case in per_axes(kind, 3)),
+    *per_axes("AdaptiveMaxPool", (None, 1), dims=(2,), return_indices=True),
+    Case("GlobalAvgPool", nn.GlobalAvgPool, (_IMAGE,)),
+    Case("GlobalMaxPool", nn.GlobalMaxPool, (_IMAGE,)),
+    *[
+        Case(f"MaxUnpool{n}d", functools.partial(getattr(nn, f"MaxUnpool{n}d"), 2),
+             getattr(cr, f"max_pool{n}d")(_SPATIAL[n], 2, return_indices=True))
+        for n in (1, 2, 3)
+    ],
+    *per_axes("BatchNorm", 4),
+    *per_axes("BatchNorm", 4, dims=(2,), momentum=None, affine=False),
+    *per_axes("BatchNorm", 4, dims=(2,), track_running_stats=False, batched=False),
+    Case("BatchNorm1d of features", lambda: nn.BatchNorm1d(6), (_X,)),
+    *per_axes("InstanceNorm", 4),
+    *per_axes("InstanceNorm", 4, dims=(2,), affine=True, track_running_stats=True),
+]  # fmt: skip
+
 LAYERS = [
     Case("Linear", lambda: nn.Linear(6, 3), (_X,)),
     Case("Linear no bias", lambda: nn.Linear(6, 3, bias=False), (_X,)),
@@ -74,6 +114,7 @@ LAYERS = [
     Case("LogSoftmax", lambda: nn.LogSoftmax(dim=-1), (_X,)),
     Case("Sequential", lambda: nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Dropout(0.3), nn.Linear(4, 2)), (_X,)),
     Case("Net", Net, (_X,)),
+    *CONVOLUTIONAL,
 ]
 
 _P, _Q = floats(4, 3, low=0.1, high=0.9), floats(4, 3, low=0.1, high=0.9, seed=3)

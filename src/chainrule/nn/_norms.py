@@ -35,12 +35,26 @@ __all__ = [
 
 
 # ---------------------------------------------------------------------------------------------------- shared parts
-def _standard(x: Tensor, axes: Sequence[int], eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Return x with mean 0 and variance 1 over some axes, and its mean and variance with these axes kept."""
+def _moments(x: Tensor, axes: Sequence[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return x - k, mean - k, mean and variance over some axes, which are kept; the constant k is the mean's value.
+
+        var = mean((x - k)^2) - (mean - k)^2      for every k
+
+    Two passes over x, so large means do not cancel. As k does not move with x, the gradient of the variance is
+    2 (x - k) / n and nothing more: plain differentiation through mean((x - mean)^2) would sum that once more over all
+    elements, only to get 0. Derivatives of every order are exact, since the identity holds for every k.
+    """
     centre = mean(x, axes, keepdims=True)
-    away = x - centre
-    variance = mean(square(away), axes, keepdims=True)
-    return away * rsqrt(variance + eps), centre, variance
+    fixed = centre.detach()
+    away, moved = x - fixed, centre - fixed
+    return away, moved, centre, mean(square(away), axes, keepdims=True) - square(moved)
+
+
+def _standard(x: Tensor, axes: Sequence[int], eps: float) -> Tensor:
+    """Return x with mean 0 and variance 1 over some axes."""
+    away, moved, _, variance = _moments(x, axes)
+    scale = rsqrt(variance + eps)
+    return away * scale + -moved * scale
 
 
 def _scaled(name: str, x: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Sequence[int]) -> Tensor:
@@ -48,12 +62,27 @@ def _scaled(name: str, x: Tensor, weight: Tensor | None, bias: Tensor | None, sh
     for word, tensor in (("weight", weight), ("bias", bias)):
         if tensor is None:
             continue
-        tensor_input(name, tensor, word)
-        if tensor.size != math.prod(shape):
-            wanted = tuple(n for n in shape if n != 1) or (1,)
-            raise refuse(ShapeError, f"{name}: the {word} has the shape {tensor.shape}; it must be {wanted}.")
-        x = x * reshape(tensor, tuple(shape)) if word == "weight" else x + reshape(tensor, tuple(shape))
+        tensor = _per_channel(name, word, tensor, shape)
+        x = x * tensor if word == "weight" else x + tensor
     return x
+
+
+def _per_channel(name: str, word: str, tensor: Tensor, shape: Sequence[int]) -> Tensor:
+    if tensor_input(name, tensor, word).size != math.prod(shape):
+        wanted = tuple(n for n in shape if n != 1) or (1,)
+        raise refuse(ShapeError, f"{name}: the {word} has the shape {tensor.shape}; it must be {wanted}.")
+    return reshape(tensor, tuple(shape))
+
+
+def _affine(name: str, x: Tensor, centre: Tensor, scale: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    """Return (x - centre) scale w + b as one product and one sum per element: the rest is one number per channel."""
+    shape = _channels(x)
+    if weight is not None:
+        scale = scale * _per_channel(name, "weight", weight, shape)
+    shift = -centre * scale
+    if bias is not None:
+        shift = _per_channel(name, "bias", bias, shape) + shift
+    return x * scale + shift
 
 
 def _channels(x: Tensor) -> tuple[int, ...]:
@@ -61,7 +90,7 @@ def _channels(x: Tensor) -> tuple[int, ...]:
     return (1, x.shape[1]) + (1,) * (x.ndim - 2)
 
 
-def _remember(running: Tensor | None, batch: Tensor, momentum: float) -> None:
+def _remember(running: Tensor | None, batch: Tensor, momentum: float | Tensor) -> None:
     """Move a running statistic towards that of the batch; the cell is assigned."""
     if running is not None:
         with no_grad():
@@ -82,7 +111,7 @@ def batch_norm(
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     training: bool = False,
-    momentum: float = 0.1,
+    momentum: float | Tensor = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
     """Return the input with mean 0 and variance 1 per channel, over the batch or by running statistics.
@@ -97,7 +126,8 @@ def batch_norm(
         weight: [channels]; default none.
         bias: [channels]; default none.
         training: whether the statistics are those of the batch; default False.
-        momentum: by which part the running statistics move, mostly in [0, 1]; default 0.1.
+        momentum: by which part the running statistics move, mostly in [0, 1]: a number, or a 0-d tensor that may change
+            between compiled calls; default 0.1.
         eps: added to the variance, mostly > 0; default 1e-5.
 
     Returns:
@@ -123,22 +153,23 @@ def batch_norm(
         raise refuse(ShapeError, f"batch_norm needs an input [batch, channels, ...]; got the shape {x.shape}.")
     _running("batch_norm", running_mean, "running_mean", x.shape[1])
     _running("batch_norm", running_var, "running_var", x.shape[1])
-    momentum, eps = number("batch_norm", "momentum", momentum), number("batch_norm", "eps", eps)
+    eps = number("batch_norm", "eps", eps)
+    if not isinstance(momentum, Tensor):
+        momentum = number("batch_norm", "momentum", momentum)
     if not flag("batch_norm", "training", training):
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm needs running_mean and running_var when training=False.")
-        shape = _channels(x)
-        y = (x - reshape(running_mean, shape)) * rsqrt(reshape(running_var, shape) + eps)
-        return _scaled("batch_norm", y, weight, bias, shape)
+        centre, variance = reshape(running_mean, _channels(x)), reshape(running_var, _channels(x))
+        return _affine("batch_norm", x, centre, rsqrt(variance + eps), weight, bias)
     count = x.size // x.shape[1] if x.shape[1] else 0
     if count < 2 and x.size:
         raise refuse(
             ShapeError, f"batch_norm: the input {x.shape} has one value per channel, which has no variance to train on."
         )
-    y, centre, variance = _standard(x, (0, *range(2, x.ndim)), eps)
+    away, moved, centre, variance = _moments(x, (0, *range(2, x.ndim)))
     _remember(running_mean, centre, momentum)
     _remember(running_var, variance * (count / max(count - 1, 1)), momentum)
-    return _scaled("batch_norm", y, weight, bias, _channels(x))
+    return _affine("batch_norm", away, moved, rsqrt(variance + eps), weight, bias)
 
 
 def instance_norm(
@@ -194,10 +225,10 @@ def instance_norm(
     count = math.prod(x.shape[2:])
     if count < 2 and x.size:
         raise refuse(ShapeError, f"instance_norm: the input {x.shape} has one value per channel and sample.")
-    y, centre, variance = _standard(x, tuple(range(2, x.ndim)), eps)
+    away, moved, centre, variance = _moments(x, tuple(range(2, x.ndim)))
     _remember(running_mean, mean(centre, 0), momentum)
     _remember(running_var, mean(variance, 0) * (count / max(count - 1, 1)), momentum)
-    return _scaled("instance_norm", y, weight, bias, _channels(x))
+    return _affine("instance_norm", away, moved, rsqrt(variance + eps), weight, bias)
 
 
 # ---------------------------------------------------------------------------------------------------- per sample
@@ -234,7 +265,7 @@ def layer_norm(
     Source: Ba et al., arXiv 1607.06450.
     """
     x, shape = _last_axes("layer_norm", input, normalized_shape)
-    y, _, _ = _standard(x, tuple(range(x.ndim - len(shape), x.ndim)), number("layer_norm", "eps", eps))
+    y = _standard(x, tuple(range(x.ndim - len(shape), x.ndim)), number("layer_norm", "eps", eps))
     return _scaled("layer_norm", y, weight, bias, shape)
 
 
@@ -317,7 +348,7 @@ def group_norm(
             ShapeError, f"group_norm: {groups} groups must divide the channels, axis 1 of the input {x.shape}."
         )
     parts = reshape(x, (x.shape[0], groups, math.prod(x.shape[1:]) // groups))
-    y, _, _ = _standard(parts, (2,), number("group_norm", "eps", eps))
+    y = _standard(parts, (2,), number("group_norm", "eps", eps))
     return _scaled("group_norm", reshape(y, x.shape), weight, bias, _channels(x))
 
 
