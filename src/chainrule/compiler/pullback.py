@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from chainrule.autodiff.backward import pull_to
-from chainrule.compiler.executor import ReferenceExecutor, evaluate, without_dead_code
+from chainrule.compiler.executor import ReferenceExecutor, evaluate
+from chainrule.compiler.passes.dead_code import without_dead_code
 from chainrule.core.context import local, no_grad
 from chainrule.core.graph import Graph, Variable, check
 from chainrule.core.primitive import TensorType

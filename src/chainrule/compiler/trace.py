@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from chainrule.compiler.executor import without_dead_code
 from chainrule.compiler.guards import SCALARS, Guards
+from chainrule.compiler.passes.dead_code import without_dead_code
 from chainrule.compiler.pullback import Pullback
 from chainrule.compiler.variant import Output, Place, Variant, grad_kind
 from chainrule.core import tree

@@ -1,0 +1,25 @@
+"""Dead code: equations that nobody reads go; those with an effect stay."""
+
+from __future__ import annotations
+
+from chainrule.core.graph import Graph
+
+__all__ = ["without_dead_code"]
+
+
+def without_dead_code(graph: Graph) -> Graph:
+    """Return the graph without equations whose outputs nobody reads; those with an effect stay.
+
+    %0 = exp(x)           ->
+    %1 = check_finite(x)         %0 = check_finite(x)
+    return x                     return x
+    """
+    needed = set(graph.outputs)
+    kept = []
+    for equation in reversed(graph.equations):
+        if equation.primitive.effect or not needed.isdisjoint(equation.outputs):
+            kept.append(equation)
+            needed.update(equation.inputs)
+    if len(kept) == len(graph.equations):
+        return graph
+    return Graph(graph.name, graph.inputs, tuple(reversed(kept)), graph.outputs, graph.labels)

@@ -1,0 +1,81 @@
+"""The order of the passes, and running them until none finds anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from chainrule.compiler.passes.broadcasts import sink_broadcasts
+from chainrule.compiler.passes.common import merge_common
+from chainrule.compiler.passes.dead_code import without_dead_code
+from chainrule.compiler.passes.folding import fold_constants
+from chainrule.compiler.passes.identities import remove_identities
+from chainrule.compiler.passes.reductions import tidy_reductions
+from chainrule.compiler.passes.scatters import compare_instead_of_scatter
+from chainrule.compiler.passes.transposes import move_transposes
+from chainrule.compiler.passes.views import merge_views
+from chainrule.core.graph import Graph, check
+
+__all__ = ["PASSES", "Pass", "simplify"]
+
+Pass = Callable[[Graph], Graph]
+
+# Views first, for the others look through them; common subexpressions next, so that "used once" means it.
+PASSES: tuple[Pass, ...] = (
+    without_dead_code,
+    merge_views,
+    merge_common,
+    fold_constants,
+    sink_broadcasts,
+    remove_identities,
+    tidy_reductions,
+    move_transposes,
+    compare_instead_of_scatter,
+)
+ROUNDS = 10  # a graph that still changes then has two rules that undo each other; it is correct all the same
+
+
+def simplify(
+    graph: Graph,
+    after: Callable[[str, Graph], None] | None = None,
+    *,
+    checked: bool = False,
+    passes: Sequence[Pass] = PASSES,
+) -> Graph:
+    """Return a graph of the same meaning with less to do.
+
+    Args:
+        graph: a checked graph.
+        after: called with the name of each pass that changed something, and the graph.
+        checked: re-derive every type after each such pass; default False, for it takes longer than the pass.
+        passes: which, in order; they run round after round until none of them changes anything.
+
+    Returns:
+        The graph; the same inputs in the same order, as many outputs. An output may be an input or a constant, and two
+        outputs may be the same variable.
+
+    Raises:
+        GraphError: `checked`, and a pass broke a rule of graphs.
+
+    Example:
+        >>> import chainrule as cr
+        >>> from chainrule.compiler.passes import simplify
+        >>> step = cr.jit(lambda x: -(-x) * 1.0)
+        >>> _ = step(cr.ones(3))
+        >>> print(simplify(step.graph()))
+        <lambda>(x: f32[3]) -> (x: f32[3])
+    """
+    last: Pass | None = None  # the latest pass that changed something
+    for _ in range(ROUNDS):
+        for step in passes:
+            if step is last:
+                return graph
+            changed = step(graph)
+            if changed is not graph:
+                graph, last = changed, step
+                if checked:
+                    check(graph)
+                if after is not None:
+                    after(step.__name__, graph)
+            elif last is None:
+                last = step
+    return graph
