@@ -74,9 +74,12 @@ def _data() -> list[Row]:
 
 
 def _folders() -> list[Row]:
-    cache = cache_folder()
+    try:
+        cache = _writable(cache_folder(), "cache", "without it MNIST is unpacked at each start (0.6 s)", "--")
+    except (OSError, RuntimeError) as error:
+        cache = ("--", "cache", str(getattr(error, "strerror", None) or error))
     return [
-        (*_writable(cache, "cache", "without it MNIST is unpacked at each start (0.6 s)", "--"),),
+        cache,
         (*_writable(pathlib.Path.cwd(), "here", "runs are saved below the current folder: use --out elsewhere", "!!"),),
     ]
 

@@ -6,6 +6,7 @@ The documentation's page of switches is generated from `SWITCHES`; a wrong word 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pathlib
 import sys
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 
 from chainrule.core.errors import ChainruleError, nearest
 
-__all__ = ["SWITCHES", "Switch", "cache_folder", "data_folder", "show", "shows"]
+__all__ = ["SWITCHES", "Switch", "cache_folder", "data_folder", "show", "shows", "target_word"]
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,19 @@ SWITCHES = (
     Switch(
         "CHAINRULE_THREADS",
         (),
-        "Threads for matrix products, at least 1; default: NumPy's own number, and 1 for `chainrule train`.",
+        "Threads for compiled functions and matrix products, at least 1; default: every core, and for matrix products "
+        "NumPy's own number, or 1 for `chainrule train`.",
     ),
-    Switch("CHAINRULE_CACHE", (), "The folder for converted data; default the user's cache folder."),
+    Switch(
+        "CHAINRULE_CACHE",
+        (),
+        "The folder for converted data and compiled code; default the user's cache folder; `off` keeps nothing.",
+    ),
+    Switch(
+        "CHAINRULE_TARGET",
+        ("native", "avx512", "avx2", "sse2"),
+        "The instruction set that compiled code uses; default `native`, the best that the CPU has.",
+    ),
 )
 
 _BY_NAME = {switch.name: switch for switch in SWITCHES}
@@ -95,8 +106,17 @@ def data_folder() -> pathlib.Path | None:
 
 
 def cache_folder() -> pathlib.Path:
-    """Return the folder for converted data: CHAINRULE_CACHE, or the platform's cache folder; it may not exist yet."""
+    """Return the folder for what can be made again: CHAINRULE_CACHE, or the platform's cache folder.
+
+    It may not exist yet.
+
+    Raises:
+        OSError: CHAINRULE_CACHE=off.
+        RuntimeError: the user has no home folder.
+    """
     text = os.environ.get("CHAINRULE_CACHE")
+    if text == "off":
+        raise OSError(errno.ENOENT, "CHAINRULE_CACHE=off: nothing is kept")
     if text:
         return pathlib.Path(text).expanduser()
     if sys.platform == "win32":
@@ -106,3 +126,17 @@ def cache_folder() -> pathlib.Path:
     else:
         base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     return pathlib.Path(base) / "chainrule"
+
+
+def target_word() -> str:
+    """Return the instruction set that CHAINRULE_TARGET asks for, "native" without it.
+
+    Raises:
+        ChainruleError: an unknown word; the message lists the valid ones.
+    """
+    switch = _BY_NAME["CHAINRULE_TARGET"]
+    word = os.environ.get(switch.name, "").strip() or "native"
+    if word not in switch.words:
+        close = nearest(word, switch.words)
+        raise ChainruleError(f"{switch.name} takes {', '.join(switch.words)}; got {word!r}{close}")
+    return word

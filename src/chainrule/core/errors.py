@@ -23,6 +23,7 @@ __all__ = [
     "GradientError",
     "IndexRangeError",
     "LinAlgError",
+    "MachineError",
     "MissingDataError",
     "MissingExtraError",
     "NonFiniteError",
@@ -128,6 +129,10 @@ class MissingDataError(DataError, FileNotFoundError):
 
 class MissingExtraError(ChainruleError, ImportError):
     """An optional library that is not installed; the message holds the pip command."""
+
+
+class MachineError(ChainruleError, RuntimeError):
+    """Native code that can't be made or run on this machine."""
 
 
 class ChainruleWarning(UserWarning):

@@ -1,4 +1,4 @@
-"""How many threads compute: today those of the BLAS that NumPy multiplies matrices with.
+"""How many threads compute: those of compiled functions, and those of the BLAS that NumPy multiplies matrices with.
 
 A small product is fastest on one thread, and a BLAS that spins on every core waits for its neighbours: on a busy
 machine two threads were three times slower than one. `chainrule train` therefore uses one unless it is told otherwise;
@@ -12,14 +12,15 @@ from typing import Any
 
 from chainrule.core.errors import ChainruleError
 
-__all__ = ["get_num_threads", "requested_threads", "set_num_threads"]
+__all__ = ["chosen_threads", "get_num_threads", "requested_threads", "set_num_threads"]
 
 VARIABLE = "CHAINRULE_THREADS"
 _limits: list[Any] = []  # the limit in force; it ends when its object does
+_chosen: list[int] = []  # what set_num_threads was told last
 
 
 def set_num_threads(threads: int) -> None:
-    """Set the number of threads for matrix products in this process.
+    """Set the number of threads for matrix products and compiled functions in this process.
 
     Args:
         threads: at least 1.
@@ -40,6 +41,7 @@ def set_num_threads(threads: int) -> None:
     from threadpoolctl import threadpool_limits
 
     _limits[:] = [threadpool_limits(limits=threads, user_api="blas")]
+    _chosen[:] = [threads]
 
 
 def get_num_threads() -> int:
@@ -54,6 +56,11 @@ def get_num_threads() -> int:
 
     found = [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
     return max(found, default=1)
+
+
+def chosen_threads() -> int | None:
+    """Return what `set_num_threads` was told last, or what CHAINRULE_THREADS asks for, or None."""
+    return _chosen[0] if _chosen else requested_threads()
 
 
 def requested_threads() -> int | None:

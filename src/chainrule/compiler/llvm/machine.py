@@ -1,0 +1,271 @@
+"""From LLVM's text to machine code: instruction sets, compilation, and code that is ready to be called.
+
+Code is generated without LLVM's middle passes: on hand-tiled kernels they doubled the time and gained nothing. The
+object code holds no absolute address; `Loaded` places it in memory and says where its functions are. Instruction sets
+come from the CPU's feature flags alone: under virtualisation its name can be wrong.
+
+LLVM ends the process where it gets no memory or the system refuses executable memory, so both are asked for first.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import os
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chainrule.compiler import system
+from chainrule.core.config import target_word
+from chainrule.core.errors import MachineError
+
+__all__ = ["Loaded", "Target", "assembly", "compile_text", "host_target", "llvm_version"]
+
+# What each instruction set needs of the CPU, and the processor of that level whose tuning LLVM takes.
+_LEVELS = {
+    "avx512": (512, "x86-64-v4", ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd")),
+    "avx2": (256, "x86-64-v3", ("avx", "avx2", "fma", "f16c", "bmi", "bmi2", "lzcnt", "movbe")),
+    "sse2": (128, "x86-64", ()),
+}
+_NOT_BELOW = {"avx512": (), "avx2": ("avx512", "amx", "avx10", "evex512"), "sse2": None}
+_RESERVE = 64 << 20, 48  # bytes for LLVM itself, and bytes per byte of text
+# LLVM's own calls (memset, or fma on a CPU without it) go through the table as well.
+_THROUGH_TABLE = '!llvm.module.flags = !{!0}\n!0 = !{i32 7, !"RtLibUseGOT", i32 1}\n'
+_lock = threading.Lock()
+_loaded: weakref.WeakSet[Loaded] = weakref.WeakSet()
+
+
+@dataclass(frozen=True)
+class Target:
+    """An instruction set to generate code for.
+
+    Args:
+        name: "sse2", "avx2", "avx512" or "neon".
+        vector_bits: bits of a vector register.
+        cpu: LLVM's name of a processor with this set, for its tuning only.
+        features: LLVM's feature flags, like "+avx2,+fma".
+        has_fma: whether a fused multiply-add is one instruction.
+        has_avx512_bf16: whether the CPU multiplies pairs of bfloat16.
+        has_amx: whether the CPU has tiles of bfloat16 and the system lets this process use them.
+    """
+
+    name: str
+    vector_bits: int
+    cpu: str
+    features: str
+    has_fma: bool
+    has_avx512_bf16: bool = False
+    has_amx: bool = False
+
+    def lanes(self, bits: int) -> int:
+        """Return how many elements of `bits` bits a vector register holds."""
+        return self.vector_bits // bits
+
+
+def host_target() -> Target:
+    """Return the instruction set to compile for: what CHAINRULE_TARGET asks for, by default the best of this CPU.
+
+    Raises:
+        MachineError: the CPU lacks what CHAINRULE_TARGET asks for, or chainrule has no code for this kind of CPU.
+        ChainruleError: CHAINRULE_TARGET holds an unknown word.
+    """
+    return _target(target_word())
+
+
+@functools.cache
+def _target(word: str) -> Target:
+    return describe_target(word, system.architecture(), _host_flags())
+
+
+def describe_target(word: str, architecture: str, flags: frozenset[str]) -> Target:
+    """Return the target that `word` means on a CPU with these feature flags."""
+    if architecture == "aarch64":
+        if word != "native":
+            raise MachineError(f"CHAINRULE_TARGET={word} needs an x86-64 CPU; this one is aarch64. Use native.")
+        return Target("neon", 128, "generic", _joined(flags | {"neon"}), has_fma=True)
+    if architecture != "x86-64":
+        raise MachineError(f"chainrule compiles for x86-64 and aarch64; this CPU is {architecture!r}.")
+    if word == "native":
+        word = next(name for name, (_, _, needs) in _LEVELS.items() if flags.issuperset(needs))
+    bits, cpu, needs = _LEVELS[word]
+    lacking = [need for need in needs if need not in flags]
+    if lacking:
+        raise MachineError(
+            f"CHAINRULE_TARGET={word} needs a CPU with {', '.join(needs)}; this one lacks {', '.join(lacking)}. "
+            "Use native, which takes the best that is there."
+        )
+    above = _NOT_BELOW[word]
+    used = frozenset() if above is None else {flag for flag in flags if not flag.startswith(above or ("?",))}
+    # Vector loads of 512 bits are what the kernels ask for; some CPUs' tuning would split them.
+    features = _joined(used) + (",-prefer-256-bit" if word == "avx512" else "")
+    tiles = word == "avx512" and {"amx-tile", "amx-bf16"} <= flags
+    return Target(
+        word, bits, cpu, features, "fma" in used, "avx512bf16" in used, has_amx=tiles and system.allow_tiles()
+    )
+
+
+def _joined(flags: frozenset[str] | set[str]) -> str:
+    return ",".join(f"+{flag}" for flag in sorted(flags))
+
+
+def _host_flags() -> frozenset[str]:
+    flags = _binding().get_host_cpu_features()
+    return frozenset(name for name, present in flags.items() if present)
+
+
+@functools.cache
+def _binding() -> Any:
+    """Return llvmlite's binding, ready for this machine's instructions."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm
+
+
+def llvm_version() -> str:
+    """Return the versions of llvmlite and of its LLVM, like "llvmlite 0.50.0, LLVM 22.1.0"."""
+    import llvmlite
+
+    return f"llvmlite {llvmlite.__version__}, LLVM {'.'.join(map(str, _binding().llvm_version_info))}"
+
+
+def compile_text(texts: Sequence[str], target: Target, *, level: int = 1) -> bytes:
+    """Return the object code of modules of LLVM's text, linked into one.
+
+    Args:
+        texts: one module each; what one declares another may define.
+        target: the instruction set.
+        level: LLVM's level of code generation, 0 to 3; default 1. 0 makes slow code, 3 costs three times 1.
+
+    Raises:
+        MachineError: LLVM refuses the text; the message holds its reason and the line.
+        MemoryError: there is not enough memory to compile in.
+    """
+    with _compiling(texts):
+        machine = _machine(target, level)
+        return machine.emit_object(_module(texts))
+
+
+def assembly(texts: Sequence[str], target: Target, *, level: int = 1) -> str:
+    """Return what `compile_text` would make, as assembly language to read."""
+    with _compiling(texts):
+        return _machine(target, level).emit_assembly(_module(texts))
+
+
+@contextlib.contextmanager
+def _compiling(texts: Sequence[str]) -> Iterator[None]:
+    """Hold the lock around LLVM, which compiles one thing at a time, where there is memory for it."""
+    base, each = _RESERVE
+    size = base + each * sum(map(len, texts))
+    if not system.can_reserve(size):
+        raise MemoryError(f"compiling needs about {size >> 20} MB of memory, which the system refuses.")
+    with _lock:
+        yield
+
+
+def _machine(target: Target, level: int) -> Any:
+    llvm = _binding()
+    return llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
+        cpu=target.cpu, features=target.features, opt=level, reloc="pic", codemodel="small", jit=True
+    )
+
+
+def _module(texts: Sequence[str]) -> Any:
+    """Return the texts parsed, verified and linked, in a context of their own.
+
+    What is called from outside is called through a table of addresses (GOT), whose size the loader knows beforehand.
+    """
+    llvm = _binding()
+    context = llvm.create_context()
+    try:
+        first, *others = [llvm.parse_assembly(text, context) for text in (*texts, _THROUGH_TABLE)]
+        for other in others:
+            first.link_in(other)
+        first.verify()
+    except RuntimeError as error:
+        raise MachineError(f"LLVM refuses the text it was given: {str(error).strip()}") from None
+    for function in first.functions:
+        if function.is_declaration and not function.name.startswith("llvm."):
+            # The loader ends the process at a name that it can't find.
+            if not system.has_function(function.name):
+                raise MachineError(f"the code calls {function.name!r}, which no library of this process has.")
+            function.add_function_attribute("nonlazybind")
+    return first
+
+
+class Loaded:
+    """Object code in memory, ready to be called; it stays there as long as this object.
+
+    Args:
+        code: what `compile_text` returned, now or on an earlier day.
+
+    Raises:
+        MachineError: the system refuses executable memory, or the bytes are no code for this machine.
+        MemoryError: there is not enough memory to load it.
+    """
+
+    def __init__(self, code: bytes):
+        if not _may_execute():
+            raise MachineError(
+                "this system refuses executable memory, so nothing can be compiled. "
+                "Use eager mode, or allow this program to map memory as executable."
+            )
+        if not system.can_reserve((16 << 20) + 4 * len(code)):
+            raise MemoryError(f"loading {len(code)} bytes of code needs more memory than the system gives.")
+        with _lock:
+            self._engine = self._place(code)
+        _loaded.add(self)
+
+    @staticmethod
+    def _place(code: bytes) -> Any:
+        llvm = _binding()
+        try:
+            # An engine owns its target machine, so each has one of its own. Its memory manager keeps all sections
+            # of an object within reach of each other's 32-bit offsets.
+            owner = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
+                reloc="pic", codemodel="small", jit=True
+            )
+            engine = llvm.create_mcjit_compiler(llvm.parse_assembly("", llvm.create_context()), owner, use_lmm=True)
+            engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+            engine.finalize_object()
+        except RuntimeError as error:
+            raise MachineError(f"LLVM can't load the code: {str(error).strip()}") from None
+        return engine
+
+    def address(self, name: str) -> int:
+        """Return the address of a function.
+
+        Raises:
+            MachineError: the code has no function of this name.
+        """
+        with _lock:
+            address = self._engine.get_function_address(name)
+        if not address:
+            raise MachineError(f"the code has no function {name!r}.")
+        return address
+
+    def keep(self) -> None:
+        """Leave the code in memory until the process ends, whatever becomes of this object."""
+        self._engine.detach()
+
+
+@functools.cache
+def _may_execute() -> bool:
+    return system.can_execute()
+
+
+@atexit.register
+def _keep_all() -> None:
+    """Leave all code in place while the process ends: a thread may still be running it."""
+    for loaded in list(_loaded):
+        loaded.keep()
+
+
+# A child of fork must not inherit a lock that another thread of its parent held.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)

@@ -1,0 +1,173 @@
+"""Every call of the compiler to the operating system: cores, threads, executable memory, tiles, folders, memory in use.
+
+Linux is what these calls are written for and tested on. Elsewhere each answers "I can't" in its own way: no futex, so
+one thread; no tiles; a folder's rights unknown, so trusted. The results are the same bits everywhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import math
+import mmap
+import os
+import pathlib
+import stat
+import sys
+from collections.abc import Iterator
+
+__all__ = [
+    "allow_tiles",
+    "architecture",
+    "can_execute",
+    "can_reserve",
+    "distrust",
+    "futex_number",
+    "has_function",
+    "peak_memory",
+    "permanent_memory",
+    "signals_blocked",
+    "usable_cores",
+]
+
+LINUX = sys.platform == "linux"
+LINE = 128  # bytes: two cache lines, since cores fetch them in pairs
+_FUTEX = {"x86-64": 202, "aarch64": 98}
+_ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA = 158, 0x1023, 18
+_PAGE = 4096
+_kept: list[object] = []
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+@functools.cache
+def architecture() -> str:
+    """Return "x86-64", "aarch64", or the machine's own name for anything else."""
+    import platform
+
+    name = platform.machine()
+    known = {"x86_64": "x86-64", "amd64": "x86-64", "aarch64": "aarch64", "arm64": "aarch64"}
+    return known.get(name.lower(), name)
+
+
+def futex_number() -> int | None:
+    """Return the number of Linux' futex call, or None where there is none: then there are no worker threads."""
+    return _FUTEX.get(architecture()) if LINUX else None
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use: its affinity, and on Linux no more than its share of time."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, _quota()))
+
+
+def _quota() -> int:
+    """Return the cores that the control group's quota pays for, rounded up; a large number without a quota."""
+    try:
+        quota, period = pathlib.Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return math.ceil(int(quota) / int(period))
+    except (OSError, ValueError):  # no such file, or "max 100000"
+        return 1 << 30
+
+
+@functools.cache
+def allow_tiles() -> bool:
+    """Ask Linux for the tile registers of AMX, once per process, and return whether it may use them."""
+    if not LINUX or architecture() != "x86-64":
+        return False
+    return _libc().syscall(_ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA) == 0
+
+
+def has_function(name: str) -> bool:
+    """Return whether a library of this process has a function of this name; True where that can't be asked."""
+    return os.name != "posix" or hasattr(_libc(), name)
+
+
+def can_execute() -> bool:
+    """Return whether memory that was written may be made executable, which some hardened systems refuse.
+
+    LLVM does not ask: where it is refused, the first call of compiled code would end the process.
+    """
+    if os.name != "posix":
+        return True
+    libc = _libc()
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+    libc.mprotect.argtypes = libc.munmap.argtypes = None
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    page = libc.mmap(None, _PAGE, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0)
+    if page is None or page == ctypes.c_void_p(-1).value:
+        return False
+    page, size = ctypes.c_void_p(page), ctypes.c_size_t(_PAGE)
+    allowed = libc.mprotect(page, size, mmap.PROT_READ | mmap.PROT_EXEC) == 0
+    libc.munmap(page, size)
+    return allowed
+
+
+def can_reserve(size: int) -> bool:
+    """Return whether `size` bytes of address space can be had now; LLVM ends the process where it gets none."""
+    try:
+        mmap.mmap(-1, size).close()
+    except (OSError, MemoryError, ValueError):
+        return False
+    return True
+
+
+def permanent_memory(size: int) -> int:
+    """Return the address of `size` zero bytes, aligned to `LINE`, that stay until the process ends.
+
+    Threads that no Python object knows read this memory, also while the interpreter takes itself apart.
+    """
+    buffer = ctypes.create_string_buffer(size + LINE)
+    address = ctypes.addressof(buffer)
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(buffer))
+    _kept.append(buffer)
+    return -(-address // LINE) * LINE
+
+
+@contextlib.contextmanager
+def signals_blocked() -> Iterator[None]:
+    """Give the threads that start inside the block no signals; the caller's own stay as they were."""
+    import signal
+
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def distrust(folder: pathlib.Path) -> str | None:
+    """Return why machine code from this folder can't be trusted, or None.
+
+    A folder is trusted where it is a real folder, belongs to this user, and nobody else can write to it.
+    """
+    found = folder.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        return "it is a symbolic link"
+    if not stat.S_ISDIR(found.st_mode):
+        return "it is no folder"
+    if not hasattr(os, "geteuid"):
+        return None
+    if found.st_uid != os.geteuid():
+        return f"it belongs to user {found.st_uid}"
+    if found.st_mode & 0o022:
+        return f"others can write to it (mode {stat.S_IMODE(found.st_mode):04o})"
+    return None
+
+
+def peak_memory() -> int | None:
+    """Return the largest resident size of this process so far in bytes, or None where it can't be asked."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
