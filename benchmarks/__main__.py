@@ -1,0 +1,115 @@
+"""`python -m benchmarks [--only NAME ...] [--peers NAME ...] [--json] [--check] [--threads N] [--rounds N]`."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from benchmarks import peak, peers, report
+from benchmarks.batches import MissingDataError
+from benchmarks.driver import Outcome, Settings, run
+from benchmarks.workloads import WORKLOADS
+
+__all__ = ["main"]
+
+TOLERANCE = {"float32": 1e-4, "bf16": 2e-2}  # of the losses of the first steps, relative
+
+
+def usable_cpus() -> int:
+    """Return the number of CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the settings of the command line; an unknown name ends the program with code 2."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Train the same networks in chainrule and in every installed peer, interleaved, and compare.",
+    )
+    parser.add_argument("--only", nargs="+", metavar="NAME", help=f"workloads: {', '.join(WORKLOADS)}")
+    parser.add_argument(
+        "--peers", nargs="+", metavar="NAME",
+        help="libraries (torch, jax, tinygrad) or modes (torch/eager, chainrule/eager); none: chainrule alone",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
+    parser.add_argument("--check", action="store_true", help="compare the losses of the first steps, measure nothing")
+    parser.add_argument("--threads", type=int, default=usable_cpus(), help="CPUs of each contestant; default all")
+    parser.add_argument("--rounds", type=int, default=10, help="turns of each contestant; default 10")
+    parser.add_argument("--turn", type=float, default=0.25, metavar="SECONDS", help="length of a turn; default 0.25")
+    found = parser.parse_args(arguments)
+    titles = {mode.title for name in peers.PEERS for mode in peers.peer(name).MODES}
+    _known(parser, "workload", found.only or (), list(WORKLOADS))
+    _known(parser, "peer", found.peers or (), [*peers.PEERS, *sorted(titles), "none"])
+    if not 1 <= found.threads <= usable_cpus():
+        parser.error(f"--threads must be from 1 to {usable_cpus()}, the CPUs of this machine; got {found.threads}.")
+    if found.rounds < 1 or not found.turn > 0:
+        parser.error(f"--rounds must be at least 1 and --turn above 0; got {found.rounds} and {found.turn}.")
+    return found
+
+
+def _known(parser: argparse.ArgumentParser, kind: str, names: Sequence[str], valid: Sequence[str]) -> None:
+    for name in names:
+        if name not in valid:
+            close = difflib.get_close_matches(name, valid, 1)
+            hint = f" Did you mean {close[0]}?" if close else f" There are {', '.join(valid)}."
+            parser.error(f"there is no {kind} {name!r}.{hint}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the workloads, print the report, and return the exit code: 1 where chainrule failed or losses differ."""
+    options = parse(arguments)
+    console, progress = Console(width=100), Console(stderr=True)
+    peaks = {"float32": None, "bf16": None} if options.check else peak.measured(options.threads)
+    settings = Settings(options.threads, 0 if options.check else options.rounds, options.turn, options.peers,
+                        dropout=not options.check)  # fmt: skip
+    results, code = [], 0
+    versions: dict[str, str] = {}
+    with progress.status("") as status:
+        for name in options.only or WORKLOADS:
+            workload = WORKLOADS[name]
+            try:
+                outcomes = run(workload, settings, lambda text: status.update(f"{text} ..."))
+            except MissingDataError as error:
+                outcomes = [Outcome("chainrule", "jit", skipped=str(error))]
+            versions |= {peers.peer(o.peer).TITLE: o.version for o in outcomes if o.version}
+            found = report.row(workload, outcomes, peaks)
+            results.append((found, outcomes))
+            code |= any(o.failed and o.peer == "chainrule" for o in outcomes)
+            if options.check:
+                code |= _print_check(console, workload.name, outcomes, TOLERANCE[workload.precision])
+            elif not options.json:
+                console.print(report.details(workload, outcomes, peaks))
+                report.print_skipped(console, outcomes)
+                console.print()
+    if options.check:
+        return int(code)
+    if options.json:
+        print(json.dumps(report.to_json(results, threads=options.threads, peaks=peaks, versions=versions), indent=1))
+    else:
+        console.print(report.summary([found for found, _ in results]))
+        console.print(f"\n{report.machine_line(versions, options.threads, peaks)}", highlight=False)
+    return int(code)
+
+
+def _print_check(console: Console, name: str, outcomes: Sequence[Outcome], tolerance: float) -> bool:
+    """Print whether the losses agree, and return whether they do not."""
+    compared = [o for o in outcomes if o.losses]
+    far = report.differing(outcomes, tolerance)
+    verdict = f"[red]{len(far)} differ[/]" if far else "agree" if len(compared) > 1 else "nothing to compare"
+    steps = min((len(o.losses) for o in compared), default=0)
+    line = f"{name}: {len(compared)} contestants, {steps} losses, within {tolerance:g}: {verdict}"
+    console.print(line, highlight=False)
+    for title, distance in far.items():
+        console.print(f"  {title}: {distance:.2e} from the measure", highlight=False)
+    report.print_skipped(console, outcomes)
+    return bool(far)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
