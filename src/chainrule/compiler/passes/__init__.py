@@ -4,12 +4,13 @@ What enters and what leaves is a `Graph`. A pass only rewrites what keeps every 
 of matrices may round in another order, as they may in compiled code anyway. `PASSES` is the ordered list, `simplify`
 runs it until nothing changes.
 
-    dead_code    what nobody reads                          reductions   axes kept or dropped, permutations before
-    views        chains of reshape, permute, broadcast      transposes   (A B)^T = B^T A^T
+    dead_code    what nobody reads                          transposes   (A B)^T = B^T A^T
+    views        chains of reshape, permute, broadcast      flattening   stacks of matrices stay one matrix
     common       equal equations                            scatters     one update per row: a comparison
-    folding      constants                                  rewriting    the engine: one sweep of rules
-    broadcasts   repeated values                            facts        what is known of a value
-    identities   x * 1, -(-x), conversions to and fro       ranges       which integers it may hold
+    folding      constants                                  pipeline     the order of the passes
+    broadcasts   repeated values                            rewriting    the engine: one sweep of rules
+    identities   x * 1, -(-x), conversions to and fro       facts        what is known of a value
+    reductions   axes kept or dropped                       ranges       which integers it may hold
 """
 
 from __future__ import annotations

@@ -42,12 +42,12 @@ def is_number(rw: Rewriting, v: Variable, number: float) -> bool:
     return v.type.dtype.kind != "float" or bool(np.signbit(found.astype(np.float64)) == np.signbit(float(number)))
 
 
-def never_minus_zero(rw: Rewriting, v: Variable) -> bool:
-    """Return whether a float value is certainly never -0.0."""
+def never_minus_zero(rw: Rewriting, v: Variable, depth: int = 8) -> bool:
+    """Return whether a float value is certainly never -0.0, from at most `depth` equations before it."""
     if v.constant is not None:
         return not (np.signbit(v.constant) & (v.constant == 0)).any()
     equation = rw.maker(v)
-    if equation is None:
+    if equation is None or not depth:
         return False
     name = equation.primitive.name
     if name in ("abs", "exp", "square", "sigmoid"):
@@ -55,7 +55,7 @@ def never_minus_zero(rw: Rewriting, v: Variable) -> bool:
     if name == "astype":
         return equation.inputs[0].type.dtype.kind in ("int", "uint", "bool")
     if name in ("reshape", "broadcast_to", "permute_dims", "slice", "flip"):
-        return never_minus_zero(rw, equation.inputs[0])
+        return never_minus_zero(rw, equation.inputs[0], depth - 1)
     return name == "add" and any(is_number(rw, x, 0.0) for x in equation.inputs)
 
 

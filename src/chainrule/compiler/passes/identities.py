@@ -7,7 +7,11 @@ it holds where one is NaN and `greater` does not. A product with a mask stays a 
 
 from __future__ import annotations
 
-from chainrule.compiler.passes.facts import is_lossless, is_number, never_minus_zero
+import math
+
+import numpy as np
+
+from chainrule.compiler.passes.facts import is_lossless, is_number, never_minus_zero, uniform
 from chainrule.compiler.passes.rewriting import Rewriting, Rules, rewrite
 from chainrule.core.graph import Equation, Graph, Variable
 
@@ -103,6 +107,23 @@ def _by_one(rw: Rewriting, equation: Equation) -> Variable | None:
         if is_number(rw, one, 1):
             return rw.spread(x, out.shape)
     return None
+
+
+@RULES.on("divide")
+def _by_a_power_of_two(rw: Rewriting, equation: Equation) -> Variable | None:
+    """Turn 1 / x into the reciprocal, and x / 2^k into x * 2^-k: a multiplication with the same bits."""
+    x1, x2 = equation.inputs
+    if not x1.type.dtype.is_float:
+        return None
+    if x1.size == 1 and x1.type.ndim <= x2.type.ndim and is_number(rw, x1, 1):
+        return rw.emit("reciprocal", x2)
+    divisor = uniform(rw, x2)
+    if divisor is None or x2.size != 1 or abs(math.frexp(float(divisor))[0]) != 0.5:
+        return None
+    inverse = 1.0 / float(divisor)
+    if not 2.0**-100 < abs(inverse) < 2.0**100:
+        return None  # 2^-k must be a normal number of every float dtype
+    return rw.emit("multiply", x1, rw.constant(np.full(x2.shape, inverse).astype(x2.dtype)))
 
 
 @RULES.on("add", "subtract")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from chainrule.compiler.passes.broadcasts import sink_broadcasts
 from chainrule.compiler.passes.common import merge_common
 from chainrule.compiler.passes.dead_code import without_dead_code
+from chainrule.compiler.passes.flattening import sink_splits
 from chainrule.compiler.passes.folding import fold_constants
 from chainrule.compiler.passes.identities import remove_identities
 from chainrule.compiler.passes.reductions import tidy_reductions
@@ -29,6 +30,7 @@ PASSES: tuple[Pass, ...] = (
     remove_identities,
     tidy_reductions,
     move_transposes,
+    sink_splits,
     compare_instead_of_scatter,
 )
 ROUNDS = 10  # a graph that still changes then has two rules that undo each other; it is correct all the same

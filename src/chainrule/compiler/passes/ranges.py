@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -19,74 +19,94 @@ Maker = Callable[[Variable], "Equation | None"]
 DEEPEST = 32  # equations looked back
 
 _MOVES = ("reshape", "broadcast_to", "permute_dims", "slice", "flip", "gather", "take_along", "identity", "positive")
-_SAME = ("barrier", "check_indices")
 
 
-def interval(maker: Maker, v: Variable, depth: int = DEEPEST) -> Interval | None:
+def interval(maker: Maker, v: Variable) -> Interval | None:
     """Return the smallest and the largest integer that a value may hold, or None.
 
     Args:
         maker: returns the equation that makes a variable, or None.
-        v: a bool or integer variable.
-        depth: how many equations to look back.
+        v: a bool or integer variable; all others give None.
     """
-    kind = v.type.dtype.kind
-    if kind == "bool":
-        return 0, 1
-    if kind not in ("int", "uint"):
+    return _Look(maker).at(v, DEEPEST)
+
+
+class _Look:
+    """One look back from a value; each value on the way is looked at once.
+
+    Args:
+        maker: returns the equation that makes a variable, or None.
+    """
+
+    def __init__(self, maker: Maker):
+        self.maker = maker
+        self.known: dict[Variable, Interval | None] = {}
+
+    def at(self, v: Variable, depth: int) -> Interval | None:
+        """Return the range of a value, looking back at most `depth` equations."""
+        if v not in self.known:
+            self.known[v] = self._found(v, depth)
+        return self.known[v]
+
+    def _found(self, v: Variable, depth: int) -> Interval | None:
+        kind = v.type.dtype.kind
+        if kind == "bool":
+            return 0, 1
+        if kind not in ("int", "uint"):
+            return None
+        if v.constant is not None:
+            return (int(v.constant.min()), int(v.constant.max())) if v.constant.size else None
+        equation = self.maker(v)
+        limits = np.iinfo(v.dtype)
+        everything = int(limits.min), int(limits.max)
+        if equation is None or not depth:
+            return everything
+        found = self._of(equation, depth - 1)
+        inside = found is not None and everything[0] <= found[0] and found[1] <= everything[1]
+        return found if inside else everything  # arithmetic may wrap around
+
+    def _of(self, equation: Equation, depth: int) -> Interval | None:
+        name, a, inputs = equation.primitive.name, equation.attributes, equation.inputs
+        if name in _MOVES or name == "barrier":
+            return self.at(inputs[0], depth)
+        if name == "astype":
+            return self.at(inputs[0], depth)
+        if name == "check_indices":
+            return _both(self.at(inputs[0], depth), (0, a["size"] - 1))
+        if name == "check_labels":
+            return self._labels(equation, depth)
+        if name == "arange":
+            return _arange(equation)
+        if name == "where":
+            return self._choice(equation, depth)
+        if name == "concat":
+            return _join([self.at(x, depth) for x in inputs])
+        if name in ("argmax", "argmin"):
+            size = inputs[0].size if a["axis"] is None else inputs[0].shape[a["axis"]]
+            return (0, size - 1) if size else None
+        if name == "one_hot":
+            return 0, 1
+        if name in _ARITHMETIC:
+            parts = [self.at(x, depth) for x in inputs]
+            return None if None in parts else _ARITHMETIC[name](*parts)
         return None
-    if v.constant is not None:
-        return (int(v.constant.min()), int(v.constant.max())) if v.constant.size else None
-    equation = maker(v)
-    if equation is None or depth <= 0:
-        return _all(v)
-    found = _of_equation(maker, equation, v, depth - 1)
-    if found is None:
-        return _all(v)
-    limits = _all(v)
-    return found if limits[0] <= found[0] and found[1] <= limits[1] else limits  # arithmetic may wrap around
 
+    def _labels(self, equation: Equation, depth: int) -> Interval | None:
+        """Return the range of checked labels, the one that is allowed besides included."""
+        classes, ignore = equation.attributes["classes"], equation.attributes["ignore"]
+        allowed = (0, classes - 1) if ignore is None else (min(0, ignore), max(classes - 1, ignore))
+        return _both(self.at(equation.inputs[0], depth), allowed)
 
-def _all(v: Variable) -> Interval:
-    limits = np.iinfo(v.dtype)
-    return int(limits.min), int(limits.max)
-
-
-def _of_equation(maker: Maker, equation: Equation, v: Variable, depth: int) -> Interval | None:
-    name, a, inputs = equation.primitive.name, equation.attributes, equation.inputs
-    if name in _MOVES or name in _SAME:
-        found = interval(maker, inputs[0], depth)
-        if name == "check_indices" and found is not None:
-            found = _both(found, (0, a["size"] - 1))
-        return found
-    if name == "check_labels":
-        return _labels(maker, equation, depth)
-    if name == "arange":
-        return _arange(equation)
-    if name == "where":
-        return _choice(maker, equation, depth)
-    if name == "concat":
-        return _join([interval(maker, x, depth) for x in inputs])
-    if name == "astype":
-        return interval(maker, inputs[0], depth) if inputs[0].type.dtype.kind in ("bool", "int", "uint") else None
-    if name == "argmax" or name == "argmin":
-        axis = a["axis"]
-        size = inputs[0].size if axis is None else inputs[0].shape[axis]
-        return (0, size - 1) if size else None
-    if name == "one_hot":
-        return 0, 1
-    if name in _ARITHMETIC:
-        parts = [interval(maker, x, depth) for x in inputs]
-        return None if None in parts else _ARITHMETIC[name](*parts)
-    return None
-
-
-def _labels(maker: Maker, equation: Equation, depth: int) -> Interval | None:
-    """Return the range of checked labels, the one that is allowed besides included."""
-    classes, ignore = equation.attributes["classes"], equation.attributes["ignore"]
-    before = interval(maker, equation.inputs[0], depth)
-    checked = (0, classes - 1) if ignore is None else (min(0, ignore), max(classes - 1, ignore))
-    return checked if before is None else _both(before, checked)
+    def _choice(self, equation: Equation, depth: int) -> Interval | None:
+        """Return the range of a choice; `where(labels != ignore, labels, 0)` leaves the ignored label out."""
+        condition, x1, x2 = equation.inputs
+        parts = [self.at(x1, depth), self.at(x2, depth)]
+        compared, guard = self.maker(condition), self.maker(x1)
+        if compared is not None and guard is not None and guard.primitive.name == "check_labels":
+            ignore = guard.attributes["ignore"]
+            if ignore is not None and compared.primitive.name == "not_equal" and _compares(compared, x1, ignore):
+                parts[0] = (0, guard.attributes["classes"] - 1)
+        return _join(parts)
 
 
 def _arange(equation: Equation) -> Interval | None:
@@ -97,17 +117,6 @@ def _arange(equation: Equation) -> Interval | None:
     return min(start, last), max(start, last)
 
 
-def _choice(maker: Maker, equation: Equation, depth: int) -> Interval | None:
-    """Return the range of a choice; `where(labels != ignore, labels, 0)` leaves the ignored label out."""
-    condition, x1, x2 = equation.inputs
-    made, guard = maker(condition), maker(x1)
-    if made is not None and guard is not None and guard.primitive.name == "check_labels":
-        ignore = guard.attributes["ignore"]
-        if ignore is not None and made.primitive.name == "not_equal" and _compares(made, x1, ignore):
-            return _join([(0, guard.attributes["classes"] - 1), interval(maker, x2, depth)])
-    return _join([interval(maker, x1, depth), interval(maker, x2, depth)])
-
-
 def _compares(equation: Equation, x: Variable, number: int) -> bool:
     """Return whether an equation compares x with a number."""
     a, b = equation.inputs
@@ -115,12 +124,16 @@ def _compares(equation: Equation, x: Variable, number: int) -> bool:
     return other is not None and other.constant is not None and bool((other.constant == number).all())
 
 
-def _both(a: Interval, b: Interval) -> Interval | None:
+def _both(a: Interval | None, b: Interval) -> Interval:
+    """Return what lies in both ranges; where that is nothing, the guard raises for sure and any answer is right."""
+    if a is None:
+        return b
     low, high = max(a[0], b[0]), min(a[1], b[1])
-    return (low, high) if low <= high else None
+    return (low, high) if low <= high else b
 
 
-def _join(parts: list[Interval | None]) -> Interval | None:
+def _join(parts: Sequence[Interval | None]) -> Interval | None:
+    """Return the range around all ranges."""
     known = [part for part in parts if part is not None]
     return (min(a for a, _ in known), max(b for _, b in known)) if len(known) == len(parts) else None
 
@@ -130,10 +143,6 @@ def _product(a: Interval, b: Interval) -> Interval:
     return min(corners), max(corners)
 
 
-def _remainder(a: Interval, b: Interval) -> Interval | None:
-    return (0, b[1] - 1) if b[0] > 0 else None
-
-
 _ARITHMETIC: dict[str, Callable[..., Interval | None]] = {
     "add": lambda a, b: (a[0] + b[0], a[1] + b[1]),
     "subtract": lambda a, b: (a[0] - b[1], a[1] - b[0]),
@@ -141,6 +150,6 @@ _ARITHMETIC: dict[str, Callable[..., Interval | None]] = {
     "negative": lambda a: (-a[1], -a[0]),
     "minimum": lambda a, b: (min(a[0], b[0]), min(a[1], b[1])),
     "maximum": lambda a, b: (max(a[0], b[0]), max(a[1], b[1])),
-    "clip": lambda x, low, high: (max(low[0], min(x[0], high[0])), min(high[1], max(x[1], low[1]))),
-    "remainder": _remainder,
+    "clip": lambda x, low, high: (min(max(x[0], low[0]), high[0]), min(max(x[1], low[1]), high[1])),
+    "remainder": lambda a, b: (0, b[1] - 1) if b[0] > 0 else None,
 }

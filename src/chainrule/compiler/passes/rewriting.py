@@ -197,22 +197,27 @@ class Rewriting:
             self._release(v)
 
     def _acquire(self, v: Variable, count: int = 1) -> None:
-        before = self.uses.get(v, 0)
-        self.uses[v] = before + count
-        equation = self._maker.get(v)
-        if before == 0 and equation is not None and v in self._dropped:
+        """Count more readers; what was dropped and is read again reads its own inputs again."""
+        self.uses[v] = self.uses.get(v, 0) + count
+        revived = [v] if v in self._dropped else []
+        while revived:
+            v = revived.pop()
             self._dropped.discard(v)
-            for source in equation.inputs:
-                self._acquire(source)
+            for source in self._maker[v].inputs:
+                self.uses[source] = self.uses.get(source, 0) + 1
+                if source in self._dropped:
+                    revived.append(source)
 
     def _release(self, v: Variable) -> None:
         """Count one reader less; what nobody reads any more reads nothing itself."""
-        self.uses[v] = self.uses.get(v, 1) - 1
-        equation = self._maker.get(v)
-        if self.uses[v] == 0 and equation is not None and len(equation.outputs) == 1 and not equation.primitive.effect:
-            self._dropped.add(v)
-            for source in equation.inputs:
-                self._release(source)
+        released = [v]
+        while released:
+            v = released.pop()
+            self.uses[v] = count = self.uses.get(v, 1) - 1
+            equation = self._maker.get(v)
+            if count == 0 and equation is not None and len(equation.outputs) == 1 and not equation.primitive.effect:
+                self._dropped.add(v)
+                released.extend(equation.inputs)
 
 
 def _with_inputs(equation: Equation, inputs: tuple[Variable, ...]) -> Equation:

@@ -46,6 +46,8 @@ def _one_per_row(rw: Rewriting, equation: Equation) -> Variable | None:
     places: dict[int, int] = {}  # batch axis -> axis of x along which it counts
     chosen: list[int] = []  # rows that hold the index
     for number, row in enumerate(rows):
+        if number != len(rows) - 1 and x.shape[axes[number]] == 1 and _inside(rw, row, 1):
+            continue  # the only place there is
         counted = _counts(rw, row)
         if counted is not None and counted not in places and batch[counted] == x.shape[axes[number]]:
             places[counted] = axes[number]
