@@ -61,6 +61,8 @@ CASES: dict[str, tuple] = {  # name -> function, and the shapes of its arguments
     "group_norm": (lambda x, w, b: F.group_norm(x, 2, w, b), IMAGE, (4,), (4,)),
     "rms_norm": (lambda x, w: F.rms_norm(x, (4,), w), X, (4,)),
     "local_response_norm": (called("local_response_norm", 3), IMAGE),
+    "convolve": (called("convolve", mode="full"), BATCH, (2, 3)),
+    "cross_correlate": (called("cross_correlate", mode="same"), X, (2, 3)),
     "scaled_dot_product_attention": (F.scaled_dot_product_attention, (2, 3, 4), (2, 5, 4), (2, 5, 3)),
     "binary_cross_entropy": (lambda x: F.binary_cross_entropy(probability(x), BITS), X),
     "binary_cross_entropy_with_logits": (lambda x: F.binary_cross_entropy_with_logits(x, BITS), X),

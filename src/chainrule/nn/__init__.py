@@ -35,12 +35,36 @@ from chainrule.nn.adaptive import (
     GlobalMaxPool,
 )
 from chainrule.nn.avg_pool import AvgPool1d, AvgPool2d, AvgPool3d, LPPool1d, LPPool2d, LPPool3d
+from chainrule.nn.blocks import (
+    BasicBlock,
+    Bottleneck,
+    ConvBNReLU,
+    Inception,
+    Residual,
+    SqueezeExcitation,
+)
 from chainrule.nn.class_loss import CrossEntropyLoss, MultiMarginLoss, NLLLoss
 from chainrule.nn.container import ModuleDict, ModuleList, Sequential
 from chainrule.nn.conv import Conv1d, Conv2d, Conv3d
-from chainrule.nn.dropout import Dropout
+from chainrule.nn.conv_transpose import (
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+)
+from chainrule.nn.dropout import (
+    Dropout,
+    Dropout1d,
+    Dropout2d,
+    Dropout3d,
+)
 from chainrule.nn.embedding import Embedding
-from chainrule.nn.linear import Flatten, Linear
+from chainrule.nn.layer_norm import (
+    GroupNorm,
+    LayerNorm,
+    LocalResponseNorm,
+    RMSNorm,
+)
+from chainrule.nn.linear import Flatten, Linear, Unflatten
 from chainrule.nn.loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -55,6 +79,23 @@ from chainrule.nn.loss import (
 )
 from chainrule.nn.module import Module
 from chainrule.nn.norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
+from chainrule.nn.padding import (
+    CircularPad1d,
+    CircularPad2d,
+    CircularPad3d,
+    ConstantPad1d,
+    ConstantPad2d,
+    ConstantPad3d,
+    ReflectionPad1d,
+    ReflectionPad2d,
+    ReflectionPad3d,
+    ReplicationPad1d,
+    ReplicationPad2d,
+    ReplicationPad3d,
+    ZeroPad1d,
+    ZeroPad2d,
+    ZeroPad3d,
+)
 from chainrule.nn.pool import (
     MaxPool1d,
     MaxPool2d,
@@ -65,6 +106,13 @@ from chainrule.nn.pool import (
     MinPool1d,
     MinPool2d,
     MinPool3d,
+)
+from chainrule.nn.resize import (
+    ChannelShuffle,
+    InvertiblePool2d,
+    PixelShuffle,
+    PixelUnshuffle,
+    Upsample,
 )
 from chainrule.nn.settings import Setting
 from chainrule.nn.stateless import functional_call
@@ -81,12 +129,19 @@ __all__ = [
     # layers
     "Linear",
     "Flatten",
+    "Unflatten",
     "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
     "Embedding",
     # convolution
     "Conv1d",
     "Conv2d",
     "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     # pooling
     "MaxPool1d",
     "MaxPool2d",
@@ -111,6 +166,28 @@ __all__ = [
     "MaxUnpool1d",
     "MaxUnpool2d",
     "MaxUnpool3d",
+    # sizes
+    "Upsample",
+    "PixelShuffle",
+    "PixelUnshuffle",
+    "ChannelShuffle",
+    "InvertiblePool2d",
+    # borders
+    "ZeroPad1d",
+    "ZeroPad2d",
+    "ZeroPad3d",
+    "ConstantPad1d",
+    "ConstantPad2d",
+    "ConstantPad3d",
+    "ReflectionPad1d",
+    "ReflectionPad2d",
+    "ReflectionPad3d",
+    "ReplicationPad1d",
+    "ReplicationPad2d",
+    "ReplicationPad3d",
+    "CircularPad1d",
+    "CircularPad2d",
+    "CircularPad3d",
     # normalisation
     "BatchNorm1d",
     "BatchNorm2d",
@@ -118,6 +195,17 @@ __all__ = [
     "InstanceNorm1d",
     "InstanceNorm2d",
     "InstanceNorm3d",
+    "LayerNorm",
+    "GroupNorm",
+    "RMSNorm",
+    "LocalResponseNorm",
+    # blocks
+    "Residual",
+    "ConvBNReLU",
+    "BasicBlock",
+    "Bottleneck",
+    "Inception",
+    "SqueezeExcitation",
     # activations
     "Identity",
     "Sigmoid",

@@ -12,45 +12,52 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from chainrule.core.dtypes import float32
 from chainrule.core.errors import ShapeError
 from chainrule.core.tensor import Tensor
 from chainrule.nn._checks import flag, number, refuse
 from chainrule.nn._more_activations import float_input
 from chainrule.ops import random, where
+from chainrule.ops._inputs import as_tensor, cast
 
 __all__ = ["alpha_dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout"]
 
 _NEGATIVE = -1.7580993408473766  # -scale alpha of SELU: where it saturates
 
 
-def _kept(x: Tensor, axes: int, p: float, generator: Any) -> Tensor:
+def _kept(x: Tensor, axes: int, p: float | Tensor, generator: Any) -> Tensor:
     """Return which elements stay, one draw per element of the first axes."""
     shape = x.shape[:axes] + (1,) * (x.ndim - axes)
     return random.uniform(shape, dtype="float32", generator=generator) >= p
 
 
-def _channel_dropout(n: int, input: Tensor, p: float, training: bool, generator: Any) -> Tensor:
+def _channel_dropout(n: int, input: Tensor, p: float | Tensor, training: bool, generator: Any) -> Tensor:
     name = f"dropout{n}d"
-    x, p = float_input(name, input), number(name, "p", p, 0.0, 1.0)
+    x = float_input(name, input)
+    if not isinstance(p, Tensor):
+        p = number(name, "p", p, 0.0, 1.0)
     if x.ndim not in (n + 1, n + 2):
         raise refuse(
             ShapeError, f"{name} needs an input [batch, channels, ...] with {n} more axes; got the shape {x.shape}."
         )
-    if not flag(name, "training", training) or p == 0.0:
+    if not flag(name, "training", training) or (not isinstance(p, Tensor) and p == 0.0):
         return x
-    if p == 1.0:
+    if not isinstance(p, Tensor) and p == 1.0:
         return x * 0.0
-    return where(_kept(x, x.ndim - n, p, generator), x / (1.0 - p), 0.0)
+    rate = cast(as_tensor(p), float32)
+    kept = _kept(x, x.ndim - n, rate, generator)
+    return x * cast(where(kept, 1.0 / (1.0 - rate), 0.0), x.dtype)
 
 
-def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, generator: Any = None) -> Tensor:
+def dropout1d(input: Tensor, p: float | Tensor = 0.5, training: bool = True, generator: Any = None) -> Tensor:
     """Return the input with whole channels zeroed with probability p, the rest scaled so that the mean is kept.
 
         y = x m / (1 - p),   m ~ Bernoulli(1 - p), one per channel of each sample
 
     Args:
         input: float tensor [batch, channels, length], or without the batch axis.
-        p: probability of zeroing, in [0, 1]; default 0.5.
+        p: probability of zeroing, in [0, 1]: a number, or a 0-d tensor in [0, 1) that may change between compiled
+            calls; default 0.5.
         training: whether anything is zeroed; without, the input itself is returned; default True.
         generator: source of random numbers; default `cr.default_generator`.
 
@@ -73,14 +80,15 @@ def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, generator: A
     return _channel_dropout(1, input, p, training, generator)
 
 
-def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, generator: Any = None) -> Tensor:
+def dropout2d(input: Tensor, p: float | Tensor = 0.5, training: bool = True, generator: Any = None) -> Tensor:
     """Return the input with whole channels zeroed with probability p, the rest scaled so that the mean is kept.
 
         y = x m / (1 - p),   m ~ Bernoulli(1 - p), one per channel of each sample
 
     Args:
         input: float tensor [batch, channels, height, width], or without the batch axis.
-        p: probability of zeroing, in [0, 1]; default 0.5.
+        p: probability of zeroing, in [0, 1]: a number, or a 0-d tensor in [0, 1) that may change between compiled
+            calls; default 0.5.
         training: whether anything is zeroed; without, the input itself is returned; default True.
         generator: source of random numbers; default `cr.default_generator`.
 
@@ -103,14 +111,15 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, generator: A
     return _channel_dropout(2, input, p, training, generator)
 
 
-def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, generator: Any = None) -> Tensor:
+def dropout3d(input: Tensor, p: float | Tensor = 0.5, training: bool = True, generator: Any = None) -> Tensor:
     """Return the input with whole channels zeroed with probability p, the rest scaled so that the mean is kept.
 
         y = x m / (1 - p),   m ~ Bernoulli(1 - p), one per channel of each sample
 
     Args:
         input: float tensor [batch, channels, depth, height, width], or without the batch axis.
-        p: probability of zeroing, in [0, 1]; default 0.5.
+        p: probability of zeroing, in [0, 1]: a number, or a 0-d tensor in [0, 1) that may change between compiled
+            calls; default 0.5.
         training: whether anything is zeroed; without, the input itself is returned; default True.
         generator: source of random numbers; default `cr.default_generator`.
 

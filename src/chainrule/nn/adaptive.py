@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any
 
 from chainrule import ops
@@ -49,8 +50,17 @@ class _Adaptive(SpatialLayer):
                 f"{type(self).__name__}.output_size must be an int >= 0 or None{many}; got {output_size!r}."
             )
         self.output_size = sizes
-        if all(size == 1 for size in sizes):
-            self.receptive_field = "all"
+
+    def receptive_field(self, shape: Sequence[int]) -> Any:
+        """Return "all", or the largest (window, stride) of each spatial axis for an input of a shape."""
+        if all(size == 1 for size in self.output_size):
+            return "all"
+        found = []
+        for n, size in zip(shape[-self.axes :], self.output_size, strict=True):
+            m = n if size is None else size
+            widths = (-(-(i + 1) * n // m) - i * n // m for i in range(m))
+            found.append((max(widths, default=1), Fraction(n, m or 1)))
+        return tuple(found)
 
     def _arguments(self) -> dict[str, Any]:
         return {"output_size": plain_sizes(self.output_size)}

@@ -6,6 +6,7 @@ their own (`relu`, `sigmoid`, `one_hot`) are those of `cr`.
 
 from chainrule.nn._attention import scaled_dot_product_attention
 from chainrule.nn._axis_activations import glu, gumbel_softmax, softmin
+from chainrule.nn._axis_norms import local_response_norm, normalize
 from chainrule.nn._class_losses import cross_entropy, multi_margin_loss, nll_loss
 from chainrule.nn._distances import bilinear, cdist, pairwise_distance, pdist
 from chainrule.nn._functions import (
@@ -62,10 +63,9 @@ from chainrule.nn._norms import (
     group_norm,
     instance_norm,
     layer_norm,
-    local_response_norm,
-    normalize,
     rms_norm,
 )
+from chainrule.nn._signal import convolve, cross_correlate
 from chainrule.ops import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -158,6 +158,8 @@ __all__ = [
     "conv_transpose3d",
     "unfold",
     "fold",
+    "cross_correlate",
+    "convolve",
     # pooling
     "max_pool1d",
     "max_pool2d",

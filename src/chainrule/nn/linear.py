@@ -1,8 +1,9 @@
-"""Layers that map or reshape features: Linear, Flatten."""
+"""Layers that map or reshape features: Linear, Flatten, Unflatten."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from chainrule.core.errors import ShapeError
@@ -13,7 +14,7 @@ from chainrule.nn._functions import linear
 from chainrule.nn.module import Module
 from chainrule.ops import empty, reshape
 
-__all__ = ["Flatten", "Linear"]
+__all__ = ["Flatten", "Linear", "Unflatten"]
 
 
 class Linear(Module):
@@ -110,3 +111,44 @@ class Flatten(Module):
             axes = f"{self.start_dim} to {self.end_dim}"
             raise refuse(ShapeError, f"{self} got {shape}; it joins the axes {axes}, which this input does not have.")
         return reshape(x, (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
+
+
+class Unflatten(Module):
+    """Cut one axis into several: the opposite of `Flatten`.
+
+    Args:
+        dim: the axis; negative counts from the end.
+        unflattened_size: sizes of the new axes, whose product is the old size; one of them may be -1.
+    Call:
+        x: tensor [..., n, ...]  ->  tensor [..., *unflattened_size, ...].
+    Raises:
+        ValueError: sizes that are no ints >= 1, or more than one -1.
+        ShapeError: the input has no such axis, or one of another size.
+
+    Example:
+        >>> import chainrule as cr
+        >>> cr.nn.Unflatten(1, (16, 5, 5))(cr.zeros((32, 400))).shape
+        (32, 16, 5, 5)
+    """
+
+    def __init__(self, dim: int, unflattened_size: Sequence[int]):
+        super().__init__()
+        self.dim = integer("Unflatten", "dim", dim, low=None)
+        sizes = tuple(unflattened_size) if isinstance(unflattened_size, tuple | list) else ()
+        if not sizes or any(type(n) is not int or (n < 1 and n != -1) for n in sizes) or sizes.count(-1) > 1:
+            raise ValueError(
+                f"Unflatten.unflattened_size must be ints >= 1, one of which may be -1; got {unflattened_size!r}."
+            )
+        self.unflattened_size = sizes
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x with the axis cut."""
+        shape, n = tensor_input(self, x).shape, x.ndim
+        axis = self.dim + n * (self.dim < 0)
+        known = math.prod(size for size in self.unflattened_size if size != -1)
+        fits = 0 <= axis < n and (shape[axis] % known == 0 if -1 in self.unflattened_size else shape[axis] == known)
+        if not fits:
+            needed = f"a multiple of {known}" if -1 in self.unflattened_size else f"{known}"
+            raise refuse(ShapeError, f"{self} got {shape}; its axis {self.dim} must have the size {needed}.")
+        sizes = tuple(shape[axis] // known if size == -1 else size for size in self.unflattened_size)
+        return reshape(x, (*shape[:axis], *sizes, *shape[axis + 1 :]))

@@ -36,8 +36,8 @@ class Module(Walk):
 
     Attributes:
         training: whether the module is in train mode; `train()` and `eval()` switch it.
-        receptive_field: for `summary()`: None (each position for itself), "all", or a (kernel, stride) pair per spatial
-            axis.
+        receptive_field: for `summary()`: None (each position for itself), "all", a (kernel, stride) pair per spatial
+            axis, or a method that returns one of these for the input's shape.
 
     Example:
         >>> import chainrule as cr

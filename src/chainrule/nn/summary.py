@@ -6,13 +6,15 @@ states its (kernel, stride) per spatial axis in `receptive_field`, and from laye
 
     field += (kernel - 1) * jump,   jump *= stride
 
-where `jump` is the distance in the input between neighbouring outputs. Where paths join, the largest counts.
+where `jump` is the distance in the input between neighbouring outputs, a fraction after upsampling. Where paths join,
+the largest counts.
 """
 
 from __future__ import annotations
 
 import html
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -274,6 +276,8 @@ def _fields(tracer: Tracer, inputs: list[Variable], calls: list[_Call]) -> list[
     for number in range(len(tracer.equations) + 1):
         while call is not None and call.end == number:
             declared = call.module.receptive_field
+            if callable(declared):
+                declared = declared(call.inputs[0].shape)
             if declared is not None:
                 reached = _grown(_joined([known[v] for v in call.inputs if v in known]), declared)
                 known.update((v, reached) for v in call.outputs)
@@ -308,4 +312,4 @@ def _grown(reached: Field, declared: Any) -> Field:
 def _words(reached: Field) -> str:
     if reached is None:
         return "-"
-    return reached if reached == "all" else "x".join(str(size) for size, _ in reached)
+    return reached if reached == "all" else "x".join(str(math.ceil(size)) for size, _ in reached)
