@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from chainrule.autodiff.backward import gradients
+from chainrule.core.dtypes import bfloat16
 from chainrule.core.primitive import PRIMITIVES, Edge, Primitive, Sample
 from chainrule.core.tensor import Tensor
 from chainrule.testing import assert_close
@@ -52,7 +53,7 @@ def _values_of(primitive: Primitive, inputs: list[Tensor], attributes: dict, cov
 
 def _theirs(primitive: Primitive, inputs: list[Tensor], attributes: dict, covectors: list | None):
     """Return PyTorch's outputs and gradients; None where it has no gradient."""
-    full = [torch.from_numpy(np.array(x.numpy())) for x in inputs]
+    full = [_torch_tensor(x) for x in inputs]
     for x in full:
         x.requires_grad_(x.dtype == torch.float64)
     outputs = ORACLES[primitive.name](*full, **attributes)
@@ -65,6 +66,11 @@ def _theirs(primitive: Primitive, inputs: list[Tensor], attributes: dict, covect
         grads = iter(torch.autograd.grad(live, wanted, seeds, allow_unused=True))
         found = {i: next(grads) for i, x in enumerate(full) if x.requires_grad}
     return outputs, found
+
+
+def _torch_tensor(x: Tensor) -> Any:
+    array = np.array(x.numpy())
+    return torch.from_numpy(array.astype(np.float32)).bfloat16() if x.dtype is bfloat16 else torch.from_numpy(array)
 
 
 def _compare(primitive: Primitive, item: Sample | Edge, number: int) -> None:

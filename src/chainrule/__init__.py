@@ -34,6 +34,7 @@ from chainrule.core.dtypes import (
 )
 from chainrule.core.dtypes import bool_ as bool
 from chainrule.core.errors import nearest as _nearest
+from chainrule.core.precision import precision
 from chainrule.core.tensor import Tensor
 from chainrule.core.threads import get_num_threads, requested_threads, set_num_threads
 from chainrule.ops import *  # noqa: F403
@@ -95,6 +96,7 @@ __all__ = [
     "is_grad_enabled",
     "jit",
     "no_grad",
+    "precision",
     "promote",
     "set_num_threads",
     "show",

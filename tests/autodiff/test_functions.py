@@ -197,7 +197,7 @@ WITHOUT = {
     "isclose signbit bitwise_and bitwise_invert bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor "
     "logical_and logical_not logical_or logical_xor all any count_nonzero argmax argmin argsort nonzero searchsorted "
     "histogram check_indices check_labels linalg.matrix_rank",
-    "is not differentiable": "nextafter unique_all unique_counts unique_inverse unique_values",
+    "is not differentiable": "precision nextafter unique_all unique_counts unique_inverse unique_values",
 }
 
 

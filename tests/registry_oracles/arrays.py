@@ -77,7 +77,7 @@ def _number(x):
 SAME_NAME = """
     abs acos acosh add asin asinh atan atan2 atanh bitwise_and bitwise_left_shift bitwise_or bitwise_right_shift
     bitwise_xor ceil copysign cos cosh erf erfc exp expm1 floor greater greater_equal hypot isfinite isinf isnan less
-    less_equal log log10 log1p log2 logaddexp logical_and logical_not logical_or logical_xor matmul maximum minimum
+    less_equal log log10 log1p log2 logaddexp logical_and logical_not logical_or logical_xor maximum minimum
     multiply negative not_equal positive pow reciprocal relu remainder round rsqrt sigmoid sign signbit sin sinh sqrt
     square subtract tan tanh trunc where
 """
@@ -107,6 +107,9 @@ ORACLES: dict[str, Any] = {name: getattr(torch, name) for name in SAME_NAME.spli
     "gather": _gather,
     "identity": torch.clone,
     "barrier": torch.clone,
+    "matmul": lambda x1, x2, *, dtype=None: torch.matmul(
+        *(x if dtype is None else x.to(_dtype(dtype)) for x in (x1, x2))
+    ),
     "max": _reduced(torch.amax),
     "min": _reduced(torch.amin),
     "normal_quantile": torch.special.ndtri,

@@ -75,10 +75,20 @@ def _window_argmax(x, *, size, stride, dilation, padding):
     return place.gather(-1, is_top.int().argmax(-1, keepdim=True))[..., 0].long()
 
 
+def _widening(function):
+    """Return a function of two operands that are converted to `dtype` first, where it is given."""
+
+    def wide(x1, x2, *, dtype=None, **options):
+        operands = (x1, x2) if dtype is None else [x.to(getattr(torch, dtype.name)) for x in (x1, x2)]
+        return function(*operands, **options)
+
+    return wide
+
+
 ORACLES: dict[str, Any] = {
-    "convolution": _convolution,
-    "convolution_input_gradient": _convolution_input_gradient,
-    "convolution_weight_gradient": _convolution_weight_gradient,
+    "convolution": _widening(_convolution),
+    "convolution_input_gradient": _widening(_convolution_input_gradient),
+    "convolution_weight_gradient": _widening(_convolution_weight_gradient),
     "overlap_add": _overlap_add,
     "window_argmax": _window_argmax,
     "window_spread": _window_spread,

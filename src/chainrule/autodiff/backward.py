@@ -158,12 +158,14 @@ def seed_gradient(tensor: Tensor, gradient: Tensor | None) -> Tensor:
 
 @contextlib.contextmanager
 def _recording(wanted: bool) -> Any:
-    before = context.local.grad
-    context.local.grad = wanted
+    """Record gradients' own computation or not; `cr.precision` is off, for a gradient has its forward's precision."""
+    local = context.local
+    before = local.grad, local.precision
+    local.grad, local.precision = wanted, None
     try:
         yield
     finally:
-        context.local.grad = before
+        local.grad, local.precision = before
 
 
 @contextlib.contextmanager
@@ -216,10 +218,10 @@ def _walk(
             if targets is not None:
                 for index, g in enumerate(arrived):
                     if (node, index) in targets:
-                        targets[node, index] = g
+                        targets[node, index] = _as_output(g, node, index)
             if isinstance(node, Leaf):
                 if arrived[0] is not None:
-                    leaves[node] = arrived[0]
+                    leaves[node] = _as_output(arrived[0], node, 0)
                 continue
             _store_retained(node, arrived, create)
             if stop and node in through:
@@ -275,6 +277,12 @@ def _push(node: Node, arrived: list[Tensor | None], pending: dict[Node, list[Ten
         if wants and g is not None:
             _add(pending[edge[0]], edge[1], unbroadcast(g, *type))
     return True
+
+
+def _as_output(g: Tensor | None, node: Node, index: int) -> Tensor | None:
+    """Return a gradient in the dtype of the tensor it belongs to: that of a narrow operand came wide."""
+    dtype = node.outputs[index][1]
+    return g if g is None or g._value.dtype == dtype else unbroadcast(g, g.shape, dtype)
 
 
 def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> Tensor:

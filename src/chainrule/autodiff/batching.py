@@ -17,6 +17,7 @@ from chainrule.core.bind import bind
 from chainrule.core.dtypes import int64
 from chainrule.core.primitive import Primitive, TensorType
 from chainrule.core.tensor import Tensor
+from chainrule.ops._inputs import cast
 from chainrule.ops.creation import arange, zeros
 from chainrule.ops.join import concat, stack
 from chainrule.ops.shape import broadcast_to, expand_dims, matrix_transpose, permute_dims, reshape
@@ -206,16 +207,18 @@ def _matmul(primitive: Primitive, inputs: Tensors, batched: Flags, attributes: d
     """Stacks of matrices; many samples times one matrix are one large product."""
     x1, x2 = inputs
     if batched[0] and not batched[1] and x2.ndim == 2:
-        flat = bind(primitive, reshape(x1, (math.prod(x1.shape[:-1]), x1.shape[-1])), x2)
+        flat = bind(primitive, reshape(x1, (math.prod(x1.shape[:-1]), x1.shape[-1])), x2, **attributes)
         return (reshape(flat, (*x1.shape[:-1], x2.shape[-1])),)
     if batched[1] and not batched[0] and x1.ndim == 2 and x2.ndim == 3:
         rows, inner = x1.shape
         side = reshape(permute_dims(x2, (1, 0, 2)), (inner, size * x2.shape[-1]))
-        return (permute_dims(reshape(bind(primitive, x1, side), (rows, size, x2.shape[-1])), (1, 0, 2)),)
+        product = bind(primitive, x1, side, **attributes)
+        return (permute_dims(reshape(product, (rows, size, x2.shape[-1])), (1, 0, 2)),)
     lined = _lined(inputs, batched, size)
     if lined[0].shape[-1] == 1:  # outer products: a multiplication, without a product per sample
-        return (lined[0] * matrix_transpose(matrix_transpose(lined[1])),)
-    return (bind(primitive, *lined),)
+        left, right = (cast(x, attributes.get("dtype", x.dtype)) for x in lined)
+        return (left * matrix_transpose(matrix_transpose(right)),)
+    return (bind(primitive, *lined, **attributes),)
 
 
 @_rule("gather")

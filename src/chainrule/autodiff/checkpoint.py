@@ -162,7 +162,8 @@ class _Region:
         wanted = {slot for slot in self.wanted if self.steps[slot.step].level is level}
         found: dict[_Slot, Any] = {}
         fenced: dict[int, Tensor] = {}
-        before, local.transform = local.transform, level
+        before = local.transform, local.precision
+        local.transform, local.precision = level, None  # what was cast then is an operation of its own
         try:
             with no_grad():
                 for number in self._leading_to(wanted):
@@ -174,7 +175,7 @@ class _Region:
                     for position, out in enumerate(result if step.primitive.multiple else (result,)):
                         found[_Slot(number, position)] = out._value
         finally:
-            local.transform = before
+            local.transform, local.precision = before
         return {slot: found[slot] for slot in wanted}
 
     def _leading_to(self, wanted: set[_Slot]) -> list[int]:

@@ -21,6 +21,7 @@ from chainrule.autodiff.jvp import ForwardLevel
 from chainrule.autodiff.vmap import Batched, BatchLevel
 from chainrule.core.context import enable_grad, local
 from chainrule.core.errors import GradientError
+from chainrule.core.precision import Operands
 from chainrule.core.tape import FunctionNode, Leaf, Node, next_sequence
 from chainrule.core.tensor import Tensor, connected, current_value
 from chainrule.ops.creation import zeros
@@ -129,7 +130,7 @@ class _Block:
         return _Run(
             outputs,
             isinstance(result, tuple),
-            functools.partial(self._pull, pull, [isinstance(arg, Tensor) for arg in args]),
+            functools.partial(self._pull, Operands(local.precision)(pull), [isinstance(x, Tensor) for x in args]),
             own,
         )
 

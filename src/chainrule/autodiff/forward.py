@@ -123,7 +123,7 @@ def _apply(
         _named(primitive, name, inputs) if output is None else outputs[output]
         for name, output in zip(rule.keeps, rule.outputs, strict=True)
     ]
-    return rule.function(*first, *kept, **{name: attributes[name] for name in rule.attributes})
+    return rule.function(*first, *kept, **{name: attributes[name] for name in rule.attributes if name in attributes})
 
 
 def _named(primitive: Primitive, name: str, inputs: Sequence[Tensor]) -> Any:

@@ -1,7 +1,8 @@
 """`cr.jit`: trace a whole step once, state included, and run the graph from then on.
 
 A `Variant` is one traced graph with what selects it: the types of the arguments, the frozen surroundings (guards), the
-gradient mode and the presence of gradients that it reads. A call finds its variant or traces a new one, and says why.
+gradient mode, the precision and the presence of gradients that it reads. A call finds its variant or traces a new one,
+and says why.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from chainrule.core.context import Versioned
 from chainrule.core.dtypes import dtype_of
 from chainrule.core.errors import TraceError
 from chainrule.core.graph import Graph
+from chainrule.core.precision import Operands, name_of, operand_dtype
 from chainrule.core.primitive import TensorType
 from chainrule.core.tensor import Tensor
 
 __all__ = ["JitFunction", "jit"]
 
 
-def jit(function: Callable[..., Any] | None = None, *, keep_grads: bool = False) -> Any:
+def jit(function: Callable[..., Any] | None = None, *, keep_grads: bool = False, precision: str | None = None) -> Any:
     """Trace a step of tensor operations once, and run the traced graph on later calls.
 
     Forward, backward and optimizer may all be inside: tensors that the step assigns (parameters, optimizer slots,
@@ -39,11 +41,13 @@ def jit(function: Callable[..., Any] | None = None, *, keep_grads: bool = False)
         function: any Python function of tensors, numbers, modules and nested containers of them.
         keep_grads: keep gradients that an optimizer inside the step used up, so that `.grad` can be read afterwards;
             default False.
+        precision: "float32" or "bf16", as in `cr.precision`; default None, that of the call's surroundings.
 
     Returns:
         A `JitFunction`; used with keywords only, a decorator.
 
     Raises:
+        SettingError: an unknown precision.
         TraceError: at the first call, if the step asks for a value that does not exist yet (`.item()`, `if tensor:`).
 
     Example:
@@ -55,8 +59,8 @@ def jit(function: Callable[..., Any] | None = None, *, keep_grads: bool = False)
         tensor(5., shape=(), dtype=float32)
     """
     if function is None:
-        return functools.partial(jit, keep_grads=keep_grads)
-    return JitFunction(function, keep_grads)
+        return functools.partial(jit, keep_grads=keep_grads, precision=precision)
+    return JitFunction(function, keep_grads, precision)
 
 
 MOST_VARIANTS = 32  # traced graphs kept per function; the oldest goes first
@@ -68,6 +72,7 @@ class JitFunction:
     Args:
         function: the Python step.
         keep_grads: whether consumed gradients stay readable.
+        precision: that of its matrix products and convolutions; default None, that of a call's surroundings.
 
     Attributes:
         variants: the traced graphs, newest last.
@@ -79,31 +84,37 @@ class JitFunction:
         (tensor([2., 2.], shape=(2,), dtype=float32), 1)
     """
 
-    def __init__(self, function: Callable[..., Any], keep_grads: bool = False):
+    def __init__(self, function: Callable[..., Any], keep_grads: bool = False, precision: str | None = None):
         functools.update_wrapper(self, function, updated=())
         self.__name__ = getattr(function, "__name__", type(function).__name__)  # a partial or a module has none
         self.function = function
         self.keep_grads = keep_grads
+        self.precision = precision
+        self._operands = None if precision is None else operand_dtype(precision, "jit.precision")
         self.variants: list[Variant] = []
         self.retraces: list[str] = []
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
             return self
-        bound = JitFunction(self.function.__get__(instance, owner), self.keep_grads)
+        bound = JitFunction(self.function.__get__(instance, owner), self.keep_grads, self.precision)
         instance.__dict__[self.__name__] = bound  # one set of variants per object
         return bound
 
     def __deepcopy__(self, memo: dict) -> JitFunction:
-        return JitFunction(copy.deepcopy(self.function, memo), self.keep_grads)  # graphs belong to the original's state
+        # graphs belong to the original's state
+        return JitFunction(copy.deepcopy(self.function, memo), self.keep_grads, self.precision)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the step; arguments and result are those of the Python function."""
-        if context.local.interpreter is not None or context.local.transform is not None:
-            return self.function(*args, **kwargs)  # part of the trace, jvp or vmap around it
+        local = context.local
+        operands = local.precision if self.precision is None else self._operands
+        if local.interpreter is not None or local.transform is not None:
+            with Operands(operands):
+                return self.function(*args, **kwargs)  # part of the trace, jvp or vmap around it
         leaves, structure = tree.flatten((args, kwargs))
         leaves = [Tensor(np.array(leaf)) if isinstance(leaf, np.ndarray) else leaf for leaf in leaves]
-        key = (structure, context.local.grad, tuple([_describe(leaf) for leaf in leaves]))
+        key = (structure, local.grad, tuple([_describe(leaf) for leaf in leaves]), operands)
         variant = self._find(key)
         if variant is None:
             variant = self._trace(key, leaves, structure)
@@ -117,7 +128,8 @@ class JitFunction:
 
     def _trace(self, key: tuple, leaves: list[Any], structure: Any) -> Variant:
         reason = self._reason(key)
-        variant = trace(self.function, self.__name__, key, leaves, structure, self.keep_grads)
+        with Operands(key[3]):
+            variant = trace(self.function, self.__name__, key, leaves, structure, self.keep_grads)
         variant.objects = [leaf for leaf in leaves if not is_argument(leaf)]
         self.variants = [*self.variants[1 - MOST_VARIANTS :], variant]  # one that fits again later is found again
         if reason:
@@ -139,6 +151,8 @@ class JitFunction:
             return "the arguments have another structure"
         if last.key[1] != key[1]:
             return f"gradients were {'on' if last.key[1] else 'off'}, now {'on' if key[1] else 'off'}"
+        if last.key[3] is not key[3]:
+            return f"the precision was {name_of(last.key[3])}, now {name_of(key[3])}"
         position = next(i for i, (a, b) in enumerate(zip(last.key[2], key[2], strict=True)) if a != b)
         was, now = last.key[2][position], key[2][position]
         return f"argument {last.labels[position]} was {_words(was)}, now {_words(now)}"

@@ -1,7 +1,8 @@
 """The gate: every operation on tensors passes through `bind`.
 
 It runs the primitive eagerly, or lets the innermost interpreter (the tracer of `cr.jit`) emit it into its graph; and it
-records the operation on the tape when a gradient is wanted. Nothing else knows the difference.
+records the operation on the tape when a gradient is wanted. Nothing else knows the difference. Inside
+`cr.precision("bf16")` it casts the operands of matrix products and convolutions first.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from typing import Any
 from numpy import ndarray
 
 from chainrule.core.context import local, module_path
+from chainrule.core.dtypes import float32
 from chainrule.core.levels import Level
-from chainrule.core.primitive import Primitive
+from chainrule.core.primitive import PRIMITIVES, Primitive
 from chainrule.core.tape import Node
 from chainrule.core.tensor import Tensor, current_value, leaked
 
@@ -40,6 +42,8 @@ def bind(primitive: Primitive, *inputs: Tensor, **attributes: Any) -> Any:
         >>> bind(PRIMITIVES["exp"], cr.zeros(2))
         tensor([1., 1.], shape=(2,), dtype=float32)
     """
+    if primitive.contraction and local.precision is not None:
+        inputs, attributes = _cast_operands(inputs, attributes)
     transform = local.transform
     if transform is not None:
         return _lifted(transform, primitive, inputs, attributes)
@@ -59,11 +63,23 @@ def bind(primitive: Primitive, *inputs: Tensor, **attributes: Any) -> Any:
     return _finished(primitive, inputs, values, results, attributes)
 
 
+def _cast_operands(inputs: tuple, attributes: dict) -> tuple[tuple, dict]:
+    """Follow `cr.precision`: a contraction of float32 tensors takes narrower operands; its result stays float32."""
+    if any(tensor._value.dtype != float32.numpy for tensor in inputs):
+        return inputs, attributes
+    cast, narrow = PRIMITIVES["astype"], local.precision
+    return tuple([bind(cast, tensor, dtype=narrow) for tensor in inputs]), {**attributes, "dtype": float32}
+
+
 def _lifted(level: Level, primitive: Primitive, inputs: tuple, attributes: dict) -> Any:
     """Apply a primitive inside a level: outside it where the level has nothing to do with it."""
     if not level.takes(primitive, inputs):
         return level.outside(bind, primitive, *inputs, **attributes)
-    results = level.apply(primitive, inputs, attributes)
+    before, local.precision = local.precision, None  # what a rule binds carries its dtypes
+    try:
+        results = level.apply(primitive, inputs, attributes)
+    finally:
+        local.precision = before
     return _finished(primitive, inputs, [current_value(tensor) for tensor in inputs], results, attributes)
 
 
@@ -92,6 +108,8 @@ def _record(primitive: Primitive, inputs: tuple, values: list, outputs: list[Ten
     if not any(edges):
         return
     types = [(value.shape, value.dtype) for value in values]
+    if primitive.contraction and "dtype" in attributes:  # gradients of narrow operands come wide, and stay so
+        types = [(shape, attributes["dtype"].numpy) for shape, _ in types]
     node = Node(primitive, attributes, edges, types, [(out._value.shape, out._value.dtype) for out in outputs])
     for index, out in enumerate(outputs):
         if out._value.dtype.kind not in "iub":

@@ -18,6 +18,7 @@ __all__ = ["Versioned", "enable_grad", "is_grad_enabled", "no_grad", "structure_
 
 class _Local(threading.local):
     grad = True  # record operations on the tape
+    precision: Any = None  # the dtype that contractions cast float32 operands to, or None: see `core.precision`
     interpreter: Any = None  # the tracer of the step being traced, or None: run eagerly
     transform: Any = None  # the innermost level of jvp and vmap, or None
     checks: tuple = ()  # observers called after each operation: (primitive, inputs, outputs, attributes)

@@ -60,7 +60,7 @@ class Node:
         primitive: what was done.
         attributes: its keyword attributes.
         edges: per input the (node, output index) that made it, or None where no gradient flows.
-        types: per input its (shape, NumPy dtype).
+        types: per input the (shape, NumPy dtype) of its gradient: the input's own, but for narrow operands.
         kept: name -> what the gradient rules keep; None once the tape is freed.
         outputs: per output its (shape, NumPy dtype).
     """
@@ -136,7 +136,8 @@ class Node:
             _revive(kept[name]) if output is None else connected(kept[name], self, output)
             for name, output in zip(rule.keeps, rule.outputs, strict=True)
         ]
-        return rule.function(*first, *arguments, **{name: self.attributes[name] for name in rule.attributes})
+        given = self.attributes  # one that is not given has its default in the rule too
+        return rule.function(*first, *arguments, **{name: given[name] for name in rule.attributes if name in given})
 
 
 def _times(g: Tensor, derivative: Any) -> Tensor:

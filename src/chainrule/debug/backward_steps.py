@@ -20,6 +20,7 @@ from chainrule.autodiff.backward import accumulate, seed_gradient, unbroadcast
 from chainrule.core.context import local, no_grad
 from chainrule.core.dtypes import dtype_of
 from chainrule.core.errors import TraceError
+from chainrule.core.precision import Operands
 from chainrule.core.primitive import TensorType
 from chainrule.core.tape import Leaf, Node, check_alive
 from chainrule.core.tensor import Tensor, unrecorded
@@ -71,7 +72,7 @@ def pulls(
         if isinstance(node, Leaf):
             yield Pull(node, arrived, [], [])
             continue
-        with no_grad():
+        with no_grad(), Operands(None):
             check_alive(node)
             full = [zeros(s, dtype=dtype_of(d)) if g is None else g for g, (s, d) in zip(arrived, node.outputs)]
             found = zip(node.edges, node.pull(full), node.types, strict=True)

@@ -7,6 +7,7 @@
 x is [batch, channels, *spatial], w is [out, channels / groups, *kernel]: a cross-correlation, as in every deep-learning
 library. Each is linear in each input and its gradients are the other two, so derivatives of any order exist. The
 references copy the windows of a block of the batch ("im2col": Chellapilla, Puri, Simard, 2006) and take one matmul.
+With the attribute `dtype` bfloat16 operands give a float32 result: exact products, summed in float32.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.bind import bind
+from chainrule.core.dtypes import DType, bfloat16, float32, float64
 from chainrule.core.errors import ShapeError
-from chainrule.core.primitive import Invalid, Sample, TensorType, primitive
+from chainrule.core.primitive import Invalid, Primitive, Sample, TensorType, primitive
 from chainrule.core.tensor import Tensor
+from chainrule.ops._inputs import cast
+from chainrule.ops._rules import contraction_dtype, widened
 from chainrule.ops._windows import (
     Pads,
     Sizes,
@@ -50,8 +54,16 @@ def _grouped(dy: np.ndarray, groups: int) -> np.ndarray:
 
 
 def _convolution(
-    x: np.ndarray, w: np.ndarray, *, stride: Sizes, padding: Pads, dilation: Sizes, groups: int
+    x: np.ndarray,
+    w: np.ndarray,
+    *,
+    stride: Sizes,
+    padding: Pads,
+    dilation: Sizes,
+    groups: int,
+    dtype: DType | None = None,
 ) -> np.ndarray:
+    x, w = widened(dtype, x, w)
     size, out = w.shape[2:], w.shape[0]
     count = counts(x.shape[2:], size, stride, padding, dilation)
     y = np.empty((x.shape[0], out, *count), x.dtype)
@@ -64,8 +76,17 @@ def _convolution(
 
 
 def _input_gradient(
-    dy: np.ndarray, w: np.ndarray, *, size: Sizes, stride: Sizes, padding: Pads, dilation: Sizes, groups: int
+    dy: np.ndarray,
+    w: np.ndarray,
+    *,
+    size: Sizes,
+    stride: Sizes,
+    padding: Pads,
+    dilation: Sizes,
+    groups: int,
+    dtype: DType | None = None,
 ) -> np.ndarray:
+    dy, w = widened(dtype, dy, w)
     kernel, out, channels = w.shape[2:], w.shape[0], w.shape[1] * groups
     count = dy.shape[2:]
     dx = np.zeros((dy.shape[0], channels, *size), dy.dtype)
@@ -83,8 +104,17 @@ def _input_gradient(
 
 
 def _weight_gradient(
-    x: np.ndarray, dy: np.ndarray, *, size: Sizes, stride: Sizes, padding: Pads, dilation: Sizes, groups: int
+    x: np.ndarray,
+    dy: np.ndarray,
+    *,
+    size: Sizes,
+    stride: Sizes,
+    padding: Pads,
+    dilation: Sizes,
+    groups: int,
+    dtype: DType | None = None,
 ) -> np.ndarray:
+    x, dy = widened(dtype, x, dy)
     channels, out = x.shape[1] // groups, dy.shape[1]
     dw = np.zeros((groups, out // groups, channels * math.prod(size)), x.dtype)
     for part in blocks(x.shape[0], window_bytes(x.shape[1], size, dy.shape[2:], x.itemsize)):
@@ -100,7 +130,14 @@ def _groups(name: str, channels: int, out: int, groups: int) -> None:
 
 
 def _convolution_shape(
-    x: TensorType, w: TensorType, *, stride: Sizes, padding: Pads, dilation: Sizes, groups: int
+    x: TensorType,
+    w: TensorType,
+    *,
+    stride: Sizes,
+    padding: Pads,
+    dilation: Sizes,
+    groups: int,
+    dtype: DType | None = None,
 ) -> TensorType:
     n = len(stride)
     name = f"conv{n}d"
@@ -114,28 +151,29 @@ def _convolution_shape(
             f"{name}: the input {x.shape} has {channels} channels and the weight {w.shape} takes "
             f"{w.shape[1]} x {groups} groups = {w.shape[1] * groups}; the weight is [out, in / groups, *kernel]."
         )
-    return TensorType((x.shape[0], out, *fitting(name, x.shape, w.shape[2:], stride, padding, dilation)), x.dtype)
+    count = fitting(name, x.shape, w.shape[2:], stride, padding, dilation)
+    return TensorType((x.shape[0], out, *count), contraction_dtype(name, x.dtype, dtype))
 
 
 def _input_gradient_shape(
-    dy: TensorType, w: TensorType, *, size: Sizes, stride: Sizes, padding: Pads, dilation: Sizes, groups: int
+    dy: TensorType, w: TensorType, *, size: Sizes, groups: int, dtype: DType | None = None, **how: Any
 ) -> TensorType:
     name = f"conv{len(size)}d, gradient of the input"
     x = TensorType((dy.shape[0], w.shape[1] * groups, *size), w.dtype)
     same_dtypes(name, dy, w)
-    _expect(name, dy, _convolution_shape(x, w, stride=stride, padding=padding, dilation=dilation, groups=groups))
-    return x
+    _expect(name, dy, _convolution_shape(x, w, groups=groups, **how))
+    return x._replace(dtype=contraction_dtype(name, x.dtype, dtype))
 
 
 def _weight_gradient_shape(
-    x: TensorType, dy: TensorType, *, size: Sizes, stride: Sizes, padding: Pads, dilation: Sizes, groups: int
+    x: TensorType, dy: TensorType, *, size: Sizes, groups: int, dtype: DType | None = None, **how: Any
 ) -> TensorType:
     name = f"conv{len(size)}d, gradient of the weight"
     same_dtypes(name, x, dy)
     _groups(name, x.shape[1], dy.shape[1], groups)
     w = TensorType((dy.shape[1], x.shape[1] // groups, *size), x.dtype)
-    _expect(name, dy, _convolution_shape(x, w, stride=stride, padding=padding, dilation=dilation, groups=groups))
-    return w
+    _expect(name, dy, _convolution_shape(x, w, groups=groups, **how))
+    return w._replace(dtype=contraction_dtype(name, w.dtype, dtype))
 
 
 def _expect(name: str, dy: TensorType, wanted: TensorType) -> None:
@@ -175,40 +213,58 @@ def _whole(*shapes: Sizes) -> tuple[np.ndarray, ...]:
     return tuple(np.arange(math.prod(shape)).reshape(shape) % 7 - 3 for shape in shapes)
 
 
+def _narrow(*shapes: Sizes) -> tuple[np.ndarray, ...]:
+    """Return bfloat16 arrays whose products need more bits than they have."""
+    return tuple((np.arange(math.prod(s)).reshape(s) % 29 / 8 - 1.625).astype(bfloat16.numpy) for s in shapes)
+
+
+_WIDENING = [_CASES[i] for i in (1, 3, 4, 5, 7, 9)]
+
+
 def _flops(x: Sizes, w: Sizes, how: dict[str, Any]) -> int:
     return 2 * math.prod(_output(x, w, how)) * math.prod(w[1:])
 
 
 # ---------------------------------------------------------------------------------------------------- primitives
-def _forward(x: Tensor, w: Tensor, **how: Any) -> Tensor:
-    return bind(convolution_p, x, w, **how)
+def _bind(p: Primitive, x1: Tensor, x2: Tensor, operands: DType, dtype: DType | None, **how: Any) -> Tensor:
+    """Apply a primitive that a gradient consists of, with operands as narrow as those of the forward pass."""
+    if dtype is None:
+        return bind(p, x1, x2, **how)
+    return bind(p, cast(x1, operands), cast(x2, operands), **how, dtype=dtype)
 
 
-def _to_input(dy: Tensor, w: Tensor, size: Sizes, **how: Any) -> Tensor:
-    return bind(convolution_input_gradient_p, dy, w, size=size, **how)
+def _forward(x: Tensor, w: Tensor, operands: DType, dtype: DType | None, **how: Any) -> Tensor:
+    return _bind(convolution_p, x, w, operands, dtype, **how)
 
 
-def _to_weight(x: Tensor, dy: Tensor, size: Sizes, **how: Any) -> Tensor:
-    return bind(convolution_weight_gradient_p, x, dy, size=size, **how)
+def _to_input(dy: Tensor, w: Tensor, size: Sizes, operands: DType, dtype: DType | None, **how: Any) -> Tensor:
+    return _bind(convolution_input_gradient_p, dy, w, operands, dtype, size=size, **how)
+
+
+def _to_weight(x: Tensor, dy: Tensor, size: Sizes, operands: DType, dtype: DType | None, **how: Any) -> Tensor:
+    return _bind(convolution_weight_gradient_p, x, dy, operands, dtype, size=size, **how)
 
 
 convolution_p = primitive(
     "convolution",
     reference=_convolution,
     shape=_convolution_shape,
+    contraction=True,
     linear="each",
     transpose=(
-        lambda g, x_shape, w, *, stride, padding, dilation, groups: _to_input(
-            g, w, x_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
+        lambda g, x_shape, w, *, stride, padding, dilation, groups, dtype=None: _to_input(
+            g, w, x_shape[2:], w.dtype, dtype, stride=stride, padding=padding, dilation=dilation, groups=groups
         ),
-        lambda g, x, w_shape, *, stride, padding, dilation, groups: _to_weight(
-            x, g, w_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
+        lambda g, x, w_shape, *, stride, padding, dilation, groups, dtype=None: _to_weight(
+            x, g, w_shape[2:], x.dtype, dtype, stride=stride, padding=padding, dilation=dilation, groups=groups
         ),
     ),
     flops=lambda x, w, **how: _flops(x.shape, w.shape, how),
     samples=[
         *(Sample((x, w), how) for x, w, how in _CASES),
         Sample(_whole((1, 2, 5), (2, 2, 3)), _how(1), smooth=False),
+        Sample(((2, 2, 5), (3, 2, 3)), {**_how(1), "dtype": float64}),
+        *(Sample(_narrow(x, w), {**how, "dtype": float32}, smooth=False) for x, w, how in _WIDENING),
     ],
     invalid=[
         Invalid(
@@ -239,6 +295,11 @@ convolution_p = primitive(
             _how(1),
         ),
         Invalid(
+            (np.zeros((1, 2, 4)), np.zeros((3, 2, 2))),
+            "conv1d: the result of float64 operands is float64, not float32.",
+            {**_how(1), "dtype": float32},
+        ),
+        Invalid(
             (np.zeros((1, 2, 4), bool), np.zeros((3, 2, 2), bool)),
             "conv1d needs a real numeric tensor; got bool: use .astype(cr.float32).",
             _how(1),
@@ -251,19 +312,25 @@ convolution_input_gradient_p = primitive(
     "convolution_input_gradient",
     reference=_input_gradient,
     shape=_input_gradient_shape,
+    contraction=True,
     linear="each",
     transpose=(
-        lambda g, w, *, stride, padding, dilation, groups: _forward(
-            g, w, stride=stride, padding=padding, dilation=dilation, groups=groups
+        lambda g, w, *, stride, padding, dilation, groups, dtype=None: _forward(
+            g, w, w.dtype, dtype, stride=stride, padding=padding, dilation=dilation, groups=groups
         ),
-        lambda g, dy, w_shape, *, stride, padding, dilation, groups: _to_weight(
-            g, dy, w_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
+        lambda g, dy, w_shape, *, stride, padding, dilation, groups, dtype=None: _to_weight(
+            g, dy, w_shape[2:], dy.dtype, dtype, stride=stride, padding=padding, dilation=dilation, groups=groups
         ),
     ),
     flops=lambda dy, w, **how: 2 * dy.size * math.prod(w.shape[1:]),
     samples=[
         *(Sample((_output(x, w, how), w), {"size": x[2:], **how}) for x, w, how in _CASES),
         Sample(_whole((1, 2, 3), (2, 2, 3)), {"size": (5,), **_how(1)}, smooth=False),
+        Sample(((2, 3, 3), (3, 2, 3)), {"size": (5,), **_how(1), "dtype": float64}),
+        *(
+            Sample(_narrow(_output(x, w, how), w), {"size": x[2:], **how, "dtype": float32}, smooth=False)
+            for x, w, how in _WIDENING
+        ),
     ],
     invalid=[
         Invalid(
@@ -276,6 +343,11 @@ convolution_input_gradient_p = primitive(
             "conv1d, gradient of the input: the dtypes float64 and int64 differ; convert one with .astype.",
             {"size": (5,), **_how(1)},
         ),
+        Invalid(
+            (np.zeros((1, 2, 3)), np.zeros((2, 3, 3))),
+            "conv1d, gradient of the input: the result of float64 operands is float64, not float32.",
+            {"size": (5,), **_how(1), "dtype": float32},
+        ),
     ],
 )
 
@@ -283,19 +355,25 @@ convolution_weight_gradient_p = primitive(
     "convolution_weight_gradient",
     reference=_weight_gradient,
     shape=_weight_gradient_shape,
+    contraction=True,
     linear="each",
     transpose=(
-        lambda g, x_shape, dy, *, stride, padding, dilation, groups: _to_input(
-            dy, g, x_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
+        lambda g, x_shape, dy, *, stride, padding, dilation, groups, dtype=None: _to_input(
+            dy, g, x_shape[2:], dy.dtype, dtype, stride=stride, padding=padding, dilation=dilation, groups=groups
         ),
-        lambda g, x, *, stride, padding, dilation, groups: _forward(
-            x, g, stride=stride, padding=padding, dilation=dilation, groups=groups
+        lambda g, x, *, stride, padding, dilation, groups, dtype=None: _forward(
+            x, g, x.dtype, dtype, stride=stride, padding=padding, dilation=dilation, groups=groups
         ),
     ),
     flops=lambda x, dy, *, size, groups, **how: 2 * dy.size * math.prod(size) * (x.shape[1] // groups),
     samples=[
         *(Sample((x, _output(x, w, how)), {"size": w[2:], **how}) for x, w, how in _CASES),
         Sample(_whole((1, 2, 5), (1, 2, 3)), {"size": (3,), **_how(1)}, smooth=False),
+        Sample(((2, 2, 5), (2, 3, 3)), {"size": (3,), **_how(1), "dtype": float64}),
+        *(
+            Sample(_narrow(x, _output(x, w, how)), {"size": w[2:], **how, "dtype": float32}, smooth=False)
+            for x, w, how in _WIDENING
+        ),
     ],
     invalid=[
         Invalid(
@@ -307,6 +385,11 @@ convolution_weight_gradient_p = primitive(
             (np.zeros((1, 2, 5)), np.zeros((1, 3, 3))),
             "conv1d, gradient of the weight: 2 groups must divide the 2 input and the 3 output channels.",
             {"size": (3,), **_how(1, groups=2)},
+        ),
+        Invalid(
+            (np.zeros((1, 2, 5)), np.zeros((1, 2, 3))),
+            "conv1d, gradient of the weight: the result of float64 operands is float64, not float32.",
+            {"size": (3,), **_how(1), "dtype": float32},
         ),
     ],
 )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from chainrule.core.dtypes import DType
+from chainrule.core.dtypes import DType, bfloat16, float32
 from chainrule.core.errors import DTypeError, ShapeError
 from chainrule.core.primitive import Sample, TensorType
 
-__all__ = ["FIX", "KINDS", "broadcast_shapes", "elementwise_flops", "elementwise_shape", "grid", "integers", "refused"]
+__all__ = [
+    *("FIX", "KINDS", "broadcast_shapes", "contraction_dtype", "elementwise_flops", "elementwise_shape", "grid"),
+    *("integers", "refused", "widened"),
+]
 
 KINDS: dict[str, tuple[tuple[str, ...], str]] = {
     "float": (("float",), "a float tensor"),
@@ -61,6 +64,23 @@ def refused(name: str, kind: str, dtype: DType) -> DTypeError:
     """Return the error for a dtype that a primitive of some kind does not take."""
     fix = ": use cr.real, cr.imag or cr.abs" if dtype.is_complex and kind != "bool" else FIX.get(kind, "")
     return DTypeError(f"{name} needs {KINDS[kind][1]}; got {dtype.name}{fix}.")
+
+
+def contraction_dtype(name: str, operands: DType, dtype: DType | None) -> DType:
+    """Return the dtype of a contraction's result: `dtype` where it is given, else that of its operands.
+
+    Raises:
+        DTypeError: a result that is neither of the operands' dtype nor the float32 of bfloat16 products.
+    """
+    wanted = float32 if operands is bfloat16 else operands
+    if dtype is None or dtype is wanted:
+        return operands if dtype is None else dtype
+    raise DTypeError(f"{name}: the result of {operands.name} operands is {wanted.name}, not {dtype.name}.")
+
+
+def widened(dtype: DType | None, *operands: np.ndarray) -> Sequence[np.ndarray]:
+    """Return the operands of a contraction in the dtype of its products, where its attribute `dtype` says one."""
+    return operands if dtype is None else [x.astype(dtype.numpy, copy=False) for x in operands]
 
 
 def elementwise_shape(

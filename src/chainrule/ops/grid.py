@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.errors import DTypeError, ShapeError, nearest
+from chainrule.core.precision import precision
 from chainrule.core.tensor import Tensor
 from chainrule.ops._inputs import as_tensor, cast, constant
 from chainrule.ops._windows import fail
@@ -198,6 +199,7 @@ def _check(x: Tensor, grid: Tensor, mode: str) -> int:
     return n
 
 
+@precision("float32")
 def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None = None) -> Tensor:
     """Return the points at which grid_sample reads an affinely transformed image.
 

@@ -4,7 +4,8 @@
 
 The primitive takes stacks of matrices; vectors, `einsum` and `tensordot` are brought there by reshapes. A stack of
 matrices times a single matrix is flattened into one large product, so that its weight gradient is one product too.
-`einsum` contracts its operands in pairs, from left to right.
+`einsum` contracts its operands in pairs, from left to right. With the attribute `dtype` bfloat16 operands give a
+float32 result: the products are exact, and summed in float32.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from chainrule.core.bind import bind
+from chainrule.core.dtypes import DType, bfloat16, float32, float64
 from chainrule.core.errors import DTypeError, ShapeError, user_location
 from chainrule.core.primitive import Invalid, Primitive, Sample, TensorType, primitive
 from chainrule.core.tensor import Tensor
-from chainrule.ops._inputs import axes_tuple, axis_index, pair
-from chainrule.ops._rules import broadcast_shapes
+from chainrule.ops._inputs import axes_tuple, axis_index, cast, pair
+from chainrule.ops._rules import broadcast_shapes, contraction_dtype, widened
 from chainrule.ops.complex_parts import conj
 from chainrule.ops.reduce import sum
 from chainrule.ops.shape import matrix_transpose, permute_dims, reshape
@@ -39,7 +41,11 @@ def _inner_differs(left: tuple[int, ...], right: tuple[int, ...]) -> ShapeError:
     return ShapeError(message)
 
 
-def _matmul_shape(x1: TensorType, x2: TensorType) -> TensorType:
+def _matmul(x1: np.ndarray, x2: np.ndarray, *, dtype: DType | None = None) -> np.ndarray:
+    return np.matmul(x1, x2) if dtype is None else np.matmul(*widened(dtype, x1, x2))
+
+
+def _matmul_shape(x1: TensorType, x2: TensorType, *, dtype: DType | None = None) -> TensorType:
     for x in (x1, x2):
         if x.dtype.kind == "bool":
             raise DTypeError("matmul needs a numeric tensor; got bool: use .astype(cr.float32).")
@@ -50,19 +56,34 @@ def _matmul_shape(x1: TensorType, x2: TensorType) -> TensorType:
     if x1.shape[-1] != x2.shape[-2]:
         raise _inner_differs(x1.shape, x2.shape)
     batch = broadcast_shapes("matmul", x1.shape[:-2], x2.shape[:-2])
-    return TensorType((*batch, x1.shape[-2], x2.shape[-1]), x1.dtype)
+    return TensorType((*batch, x1.shape[-2], x2.shape[-1]), contraction_dtype("matmul", x1.dtype, dtype))
 
+
+def _product(x1: Tensor, x2: Tensor, operands: DType, dtype: DType | None) -> Tensor:
+    """Return a product that a gradient consists of, with operands as narrow as those of the forward pass."""
+    if dtype is None:
+        return bind(matmul_p, x1, x2)
+    return bind(matmul_p, cast(x1, operands), cast(x2, operands), dtype=dtype)
+
+
+def _narrow(shape: tuple[int, ...]) -> np.ndarray:
+    """Return bfloat16 numbers whose products need more bits than they have."""
+    return (np.arange(math.prod(shape)).reshape(shape) % 29 / 8 - 1.625).astype(bfloat16.numpy)
+
+
+_WIDENING = [((2, 3), (3, 4)), ((3, 1, 5), (1, 5, 2)), ((0, 3), (3, 2)), ((2, 0), (0, 3)), ((17, 33), (33, 18))]
 
 matmul_p: Primitive = primitive(
     "matmul",
-    reference=lambda x1, x2: np.matmul(x1, x2),
+    reference=_matmul,
     shape=_matmul_shape,
+    contraction=True,
     linear="each",
     transpose=(
-        lambda g, x2: bind(matmul_p, g, matrix_transpose(conj(x2))),
-        lambda g, x1: bind(matmul_p, matrix_transpose(conj(x1)), g),
+        lambda g, x2, *, dtype=None: _product(g, matrix_transpose(conj(x2)), x2.dtype, dtype),
+        lambda g, x1, *, dtype=None: _product(matrix_transpose(conj(x1)), g, x1.dtype, dtype),
     ),
-    flops=lambda x1, x2: 2 * x1.shape[-1] * _matmul_shape(x1, x2).size,
+    flops=lambda x1, x2, **how: 2 * x1.shape[-1] * _matmul_shape(x1, x2).size,
     samples=[
         Sample(((2, 3), (3, 4))),
         Sample(((1, 1), (1, 1))),
@@ -71,6 +92,8 @@ matmul_p: Primitive = primitive(
         Sample(((0, 3), (3, 2))),
         Sample(((2, 0), (0, 3))),
         Sample((np.arange(6).reshape(2, 3), np.arange(6).reshape(2, 3).T), smooth=False),
+        Sample(((2, 3), (3, 4)), {"dtype": float64}),
+        *[Sample((_narrow(a), _narrow(b)), {"dtype": float32}, smooth=False) for a, b in _WIDENING],
     ],
     invalid=[
         Invalid(
@@ -94,6 +117,11 @@ matmul_p: Primitive = primitive(
         Invalid(
             (np.zeros((2, 2)), np.zeros((2, 2), np.int64)),
             "matmul: the dtypes float64 and int64 differ; convert one with .astype.",
+        ),
+        Invalid(
+            (np.zeros((1, 1)),) * 2,
+            "matmul: the result of float64 operands is float64, not float32.",
+            {"dtype": float32},
         ),
         Invalid((np.zeros((1, 1), bool),) * 2, "matmul needs a numeric tensor; got bool: use .astype(cr.float32)."),
     ],

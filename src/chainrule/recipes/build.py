@@ -329,5 +329,6 @@ def make_trainer(
         checkpoints=checkpoints,
         checkpoint_every=get("train.checkpoint_every"),
         compiled=get("train.compiled"),
+        precision=get("train.precision"),
     )
     return trainer, loader

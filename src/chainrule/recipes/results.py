@@ -14,6 +14,7 @@ import numpy as np
 
 from chainrule.core.context import no_grad
 from chainrule.core.errors import RecipeError
+from chainrule.core.precision import precision
 from chainrule.core.threads import get_num_threads
 from chainrule.explain import LayerStates, RunReport, report, worst_mistakes
 from chainrule.ops import asarray
@@ -91,7 +92,7 @@ def evaluate(run: Run, split: str = "test") -> Evaluation:
     model, scale, loss = run.model(), run.scale, make_loss(run.recipe)
     images, labels, _ = load_split(run.recipe, split)
     outputs, total = [], 0.0
-    with no_grad():
+    with no_grad(), precision(run.recipe["train.precision"]):
         for start in range(0, len(labels), EVALUATION_BATCH):
             batch = slice(start, start + EVALUATION_BATCH)
             logits = model(asarray(scale(images[batch])))
@@ -115,7 +116,7 @@ def predict(run: Run, files: Sequence[str | pathlib.Path]) -> list[Prediction]:
     """
     digits = [read_digit(file) for file in files]
     model, classes = run.model(), run.info["classes"]
-    with no_grad():
+    with no_grad(), precision(run.recipe["train.precision"]):
         logits = model(asarray(run.scale(np.stack([digit.pixels for digit in digits])))).numpy()
     shares = _softmax(logits)
     return [

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from types import UnionType
 from typing import Any
 
+from chainrule.core.precision import PRECISIONS
 from chainrule.recipes.constraints import Choice, Flag, Integer, Integers, Kind, Real, Reals, Text
 
 __all__ = ["HEAD", "TABLES", "Key", "Part", "Table"]
@@ -203,6 +204,7 @@ _TRAIN = (
     Key("monitor", Text(), "validation_loss", "what early stopping and the plateau schedule watch"),
     Key("checkpoint_every", Integer(1), 1000, "steps between checkpoints, besides one after each epoch"),
     Key("compiled", Flag(), True, "run the step through cr.jit; false is `--eager`"),
+    Key("precision", Choice(tuple(PRECISIONS)), "float32", "of matrix products and convolutions; also `--precision`"),
     Key("tensorboard", Flag(), False, "also write event files for TensorBoard"),
 )
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from chainrule.compiler import jit
 from chainrule.core.context import no_grad
+from chainrule.core.precision import Operands, operand_dtype
 from chainrule.core.tensor import Tensor
 from chainrule.ops.guard import check_finite
 from chainrule.optim import clip_grad_norm_
@@ -32,6 +33,7 @@ class Steps:
         average: an `optim.ExponentialMovingAverage`, updated after each step, or None.
         max_norm: clip the gradient's norm to this, > 0, or None.
         compiled: run through `cr.jit`.
+        precision: of matrix products and convolutions: "float32" or "bf16"; default "float32".
 
     Example:
         >>> model = nn.Linear(2, 2)
@@ -50,11 +52,12 @@ class Steps:
         average: Any,
         max_norm: float | None,
         compiled: bool,
+        precision: str = "float32",
     ):
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.metrics, self.average, self.max_norm = metrics, average, max_norm
         self.parameters = [p for p in model.parameters() if p.requires_grad]
-        wrap = jit if compiled else (lambda function: function)
+        wrap = jit(precision=precision) if compiled else Operands(operand_dtype(precision))
         self.train = wrap(self.train_step)
         self.gather = wrap(self.gather_step)
         self.update = wrap(self.update_step)

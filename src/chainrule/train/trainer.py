@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from chainrule.core.errors import ChainruleError, NonFiniteError, SettingError
+from chainrule.core.precision import Operands, operand_dtype
 from chainrule.core.tensor import Tensor
 from chainrule.ops.random import default_generator
 from chainrule.train.callbacks import Callback
@@ -43,6 +44,7 @@ class Trainer:
         checkpoints: where to save the run, or None; default None.
         checkpoint_every: steps between checkpoints, besides one after each epoch; default 1000.
         compiled: run the step through `cr.jit`; default True.
+        precision: of matrix products and convolutions, as in `cr.precision`: "float32" or "bf16"; default "float32".
 
     Raises:
         ValueError: a setting outside its range.
@@ -75,6 +77,7 @@ class Trainer:
         checkpoints: Checkpoints | None = None,
         checkpoint_every: int = 1000,
         compiled: bool = True,
+        precision: str = "float32",
     ):
         if schedule_every not in ("step", "epoch"):
             raise ValueError(f"Trainer.schedule_every must be 'step' or 'epoch'; got {schedule_every!r}.")
@@ -83,13 +86,14 @@ class Trainer:
                 raise ValueError(f"Trainer.{name} must be an int >= 1; got {value}.")
         if max_norm is not None and not max_norm > 0:
             raise ValueError(f"Trainer.max_norm must be a float > 0 or None; got {max_norm}.")
+        self._precise = Operands(operand_dtype(precision, "Trainer.precision"))
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.metrics = dict(metrics or {})
         self.schedule, self.schedule_every, self.average = schedule, schedule_every, average
         self.max_norm, self.accumulate = max_norm, accumulate
         self.callbacks = list(callbacks)
         self.checkpoints, self.checkpoint_every = checkpoints, checkpoint_every
-        self.compiled = compiled
+        self.compiled, self.precision = compiled, precision
         self._watched: tuple[str, ...] = ()  # names of the loaders that the running fit evaluates
         self.step = 0  # updates so far
         self.epoch = 0  # epochs completed
@@ -98,7 +102,7 @@ class Trainer:
         self.stop_reason: str | None = None
         self._interrupted = False
         self._running = _Running()
-        self.steps = Steps(model, loss, optimizer, self.metrics, average, max_norm, compiled)
+        self.steps = Steps(model, loss, optimizer, self.metrics, average, max_norm, compiled, precision)
 
     # ------------------------------------------------------------------------------------------------ the loop
     def fit(self, loader: Any, epochs: int, watched: dict[str, Any] | None = None) -> list[dict[str, Any]]:
@@ -303,7 +307,7 @@ class Trainer:
             self.loss(self.model(x), y).backward()
 
         weights, numbers = self.model.state_dict(), default_generator.state_dict()
-        found = find_nan(again)
+        found = find_nan(self._precise(again))
         self.optimizer.zero_grad()
         self.model.load_state_dict(weights)
         default_generator.load_state_dict(numbers)
@@ -334,6 +338,7 @@ class Trainer:
             "step": self.step,
             "epoch": self.epoch,
             "stop_reason": self.stop_reason,
+            "precision": self.precision,
             "history": self.history,
             "running": vars(self._running),
             "gradients": [p.grad for p in self.steps.parameters] if self._running.pending_batches else None,
@@ -355,6 +360,11 @@ class Trainer:
         if parts.keys() != state["parts"].keys():
             held, here = ", ".join(sorted(state["parts"])), ", ".join(sorted(parts))
             raise ChainruleError(f"the checkpoint holds {held}; this run has {here}. Resume with the same settings.")
+        if state["precision"] != self.precision:
+            raise ChainruleError(
+                f'the checkpoint was made with precision="{state["precision"]}"; this run has "{self.precision}". '
+                "Resume with the same settings."
+            )
         loader.load_state_dict(state["loader"])
         for name, part in parts.items():
             part.load_state_dict(state["parts"][name])

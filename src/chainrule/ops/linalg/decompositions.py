@@ -9,6 +9,7 @@ from __future__ import annotations
 from chainrule.core.bind import bind
 from chainrule.core.dtypes import int32, int64
 from chainrule.core.errors import ShapeError
+from chainrule.core.precision import precision
 from chainrule.core.tensor import Tensor
 from chainrule.ops._inputs import cast, pair
 from chainrule.ops.creation import arange, zeros
@@ -111,6 +112,7 @@ def cholesky_solve(b: Tensor, factor: Tensor, /, *, upper: bool = False) -> Tens
 
 
 # ---------------------------------------------------------------------------------------------------- qr
+@precision("float32")
 def qr(x: Tensor, /, *, mode: str = "reduced") -> QRResult:
     """Return the QR factorisation of each matrix.
 
@@ -153,6 +155,7 @@ def qr(x: Tensor, /, *, mode: str = "reduced") -> QRResult:
     return QRResult(q, r)
 
 
+@precision("float32")
 def householder_product(x: Tensor, tau: Tensor, /) -> Tensor:
     """Return the first columns of a product of Householder reflections.
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from chainrule.core.bind import bind
 from chainrule.core.errors import ShapeError
+from chainrule.core.precision import precision
 from chainrule.core.primitive import Edge, Sample, primitive
 from chainrule.core.tensor import Tensor
 from chainrule.ops._inputs import as_tensor
@@ -129,6 +130,7 @@ def matrix_exp(x: Tensor, /) -> Tensor:
     return bind(matrix_exp_p, float_matrix(x, "matrix_exp"))
 
 
+@precision("float32")
 def matrix_power(x: Tensor, n: int, /) -> Tensor:
     """Return each matrix multiplied with itself n times, by repeated squaring.
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from chainrule.core.errors import ShapeError
+from chainrule.core.precision import precision
 from chainrule.core.tensor import Tensor
 from chainrule.ops._inputs import as_tensor, axis_index, pair
 from chainrule.ops._rules import broadcast_shapes
@@ -105,6 +106,7 @@ def cross(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:
     return stack(parts, axis=axis_index(axis, len(shape), "cross"))
 
 
+@precision("float32")
 def multi_dot(arrays: Sequence[Tensor], /) -> Tensor:
     """Return the product of several matrices, in the order of multiplication that needs the fewest operations.
 

@@ -12,6 +12,7 @@ import numpy as np
 from chainrule.core.bind import bind
 from chainrule.core.dtypes import real_dtype
 from chainrule.core.errors import DTypeError, ShapeError
+from chainrule.core.precision import precision
 from chainrule.core.primitive import Edge, Invalid, Sample, TensorType, primitive
 from chainrule.core.tensor import Tensor
 from chainrule.ops._inputs import as_tensor, cast, pair
@@ -172,6 +173,7 @@ def matrix_rank(x: Tensor, /, *, rtol: float | Tensor | None = None) -> Tensor:
     return total(s > limit, -1)
 
 
+@precision("float32")
 def lstsq(a: Tensor, b: Tensor, /, *, rtol: float | None = None) -> LstsqResult:
     """Return the least-squares solution of a x = b; of several, the shortest.
 
