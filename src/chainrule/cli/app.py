@@ -113,6 +113,14 @@ def train(
         int | None, typer.Option(metavar="N", help="The same as --set train.seed=N.", show_default=False)
     ] = None,
     eager: Annotated[bool, typer.Option("--eager", help="Run each step line by line, without cr.jit.")] = False,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="float32, or bf16 for fast matrix products; the same as --set train.precision=NAME.",
+            show_default=False,
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the last line.")] = False,
 ) -> None:
     """Train a recipe, and save the model with a report.
@@ -127,6 +135,7 @@ def train(
     source, changes = _recipe_and_settings(recipe, more, settings)
     changes += [] if seed is None else [f"train.seed={seed}"]
     changes += ["train.compiled=false"] if eager else []
+    changes += [] if precision is None else [f"train.precision={precision}"]
     loaded = _load(source, changes)
     folder = choose_folder(loaded.name, out, resume)
     _say_if_unfinished(loaded.name, out, resume, quiet)

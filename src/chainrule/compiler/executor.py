@@ -13,6 +13,7 @@ import numpy as np
 from chainrule.core.bind import bind
 from chainrule.core.errors import ChainruleError
 from chainrule.core.graph import Graph, Variable
+from chainrule.core.precision import Operands
 from chainrule.core.tensor import Tensor
 from chainrule.ops._inputs import constant
 
@@ -103,8 +104,9 @@ def evaluate(graph: Graph, inputs: Sequence[Tensor]) -> list[Tensor]:
     def value(v: Variable) -> Tensor:
         return values[v] if v.constant is None else constant(v.constant)
 
-    for equation in graph.equations:
-        results = bind(equation.primitive, *(value(v) for v in equation.inputs), **equation.attributes)
-        results = results if equation.primitive.multiple else (results,)
-        values.update(zip(equation.outputs, results, strict=True))
+    with Operands(None):  # the graph's own casts are equations of it
+        for equation in graph.equations:
+            results = bind(equation.primitive, *(value(v) for v in equation.inputs), **equation.attributes)
+            results = results if equation.primitive.multiple else (results,)
+            values.update(zip(equation.outputs, results, strict=True))
     return [value(v) for v in graph.outputs]
