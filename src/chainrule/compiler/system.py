@@ -147,7 +147,8 @@ def signals_blocked() -> Iterator[None]:
 def distrust(folder: pathlib.Path) -> str | None:
     """Return why machine code from this folder can't be trusted, or None.
 
-    A folder is trusted where it is a real folder, belongs to this user, and nobody else can write to it.
+    A folder is trusted where it is a real folder, belongs to this user, and nobody else can write to it or put another
+    in its place.
     """
     found = folder.lstat()
     if stat.S_ISLNK(found.st_mode):
@@ -160,6 +161,9 @@ def distrust(folder: pathlib.Path) -> str | None:
         return f"it belongs to user {found.st_uid}"
     if found.st_mode & 0o022:
         return f"others can write to it (mode {stat.S_IMODE(found.st_mode):04o})"
+    above = folder.parent.stat().st_mode
+    if above & 0o002 and not above & stat.S_ISVTX:
+        return f"everybody can write to {folder.parent} (mode {stat.S_IMODE(above):04o})"
     return None
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from chainrule.core.errors import ChainruleError
 
-__all__ = ["chosen_threads", "get_num_threads", "requested_threads", "set_num_threads"]
+__all__ = ["chosen_threads", "get_num_threads", "limit_products", "requested_threads", "set_num_threads"]
 
 VARIABLE = "CHAINRULE_THREADS"
 _limits: list[Any] = []  # the limit in force; it ends when its object does
@@ -38,10 +38,15 @@ def set_num_threads(threads: int) -> None:
     """
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise ValueError(f"set_num_threads.threads must be an int >= 1; got {threads!r}.")
+    limit_products(threads)
+    _chosen[:] = [threads]
+
+
+def limit_products(threads: int) -> None:
+    """Set the number of threads for NumPy's matrix products alone."""
     from threadpoolctl import threadpool_limits
 
     _limits[:] = [threadpool_limits(limits=threads, user_api="blas")]
-    _chosen[:] = [threads]
 
 
 def get_num_threads() -> int:
@@ -59,8 +64,8 @@ def get_num_threads() -> int:
 
 
 def chosen_threads() -> int | None:
-    """Return what `set_num_threads` was told last, or what CHAINRULE_THREADS asks for, or None."""
-    return _chosen[0] if _chosen else requested_threads()
+    """Return what `set_num_threads` was told last (by `import chainrule`: CHAINRULE_THREADS), or None."""
+    return _chosen[0] if _chosen else None
 
 
 def requested_threads() -> int | None:

@@ -9,12 +9,10 @@ LLVM ends the process where it gets no memory or the system refuses executable m
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import functools
 import os
 import threading
-import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,17 +24,20 @@ from chainrule.core.errors import MachineError
 __all__ = ["Loaded", "Target", "assembly", "compile_text", "host_target", "llvm_version"]
 
 # What each instruction set needs of the CPU, and the processor of that level whose tuning LLVM takes.
+_AVX2 = ("avx", "avx2", "fma", "f16c", "bmi", "bmi2", "lzcnt", "movbe")
+_AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd")
 _LEVELS = {
-    "avx512": (512, "x86-64-v4", ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd")),
-    "avx2": (256, "x86-64-v3", ("avx", "avx2", "fma", "f16c", "bmi", "bmi2", "lzcnt", "movbe")),
+    "avx512": (512, "x86-64-v4", (*_AVX512, *_AVX2)),
+    "avx2": (256, "x86-64-v3", _AVX2),
     "sse2": (128, "x86-64", ()),
 }
 _NOT_BELOW = {"avx512": (), "avx2": ("avx512", "amx", "avx10", "evex512"), "sse2": None}
-_RESERVE = 64 << 20, 48  # bytes for LLVM itself, and bytes per byte of text
+# Memory of a compilation, from measurements: bytes at least, per byte of text, and per byte of the longest function (a
+# straight line of 50,000 instructions took 230; 200 functions of 250 instructions took 5).
+_RESERVE = 32 << 20, 8, 240
 # LLVM's own calls (memset, or fma on a CPU without it) go through the table as well.
 _THROUGH_TABLE = '!llvm.module.flags = !{!0}\n!0 = !{i32 7, !"RtLibUseGOT", i32 1}\n'
 _lock = threading.Lock()
-_loaded: weakref.WeakSet[Loaded] = weakref.WeakSet()
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def describe_target(word: str, architecture: str, flags: frozenset[str]) -> Targ
     lacking = [need for need in needs if need not in flags]
     if lacking:
         raise MachineError(
-            f"CHAINRULE_TARGET={word} needs a CPU with {', '.join(needs)}; this one lacks {', '.join(lacking)}. "
+            f"CHAINRULE_TARGET={word} needs {', '.join(lacking)}, which this CPU lacks. "
             "Use native, which takes the best that is there."
         )
     above = _NOT_BELOW[word]
@@ -143,25 +144,26 @@ def compile_text(texts: Sequence[str], target: Target, *, level: int = 1) -> byt
         level: LLVM's level of code generation, 0 to 3; default 1. 0 makes slow code, 3 costs three times 1.
 
     Raises:
-        MachineError: LLVM refuses the text; the message holds its reason and the line.
+        MachineError: LLVM refuses the text, and the message holds its reason and the line; or no library has what it
+            calls.
         MemoryError: there is not enough memory to compile in.
     """
-    with _compiling(texts):
-        machine = _machine(target, level)
-        return machine.emit_object(_module(texts))
+    with _compiling(texts), _module(texts) as module:
+        return _machine(target, level).emit_object(module)
 
 
 def assembly(texts: Sequence[str], target: Target, *, level: int = 1) -> str:
     """Return what `compile_text` would make, as assembly language to read."""
-    with _compiling(texts):
-        return _machine(target, level).emit_assembly(_module(texts))
+    with _compiling(texts), _module(texts) as module:
+        return _machine(target, level).emit_assembly(module)
 
 
 @contextlib.contextmanager
 def _compiling(texts: Sequence[str]) -> Iterator[None]:
     """Hold the lock around LLVM, which compiles one thing at a time, where there is memory for it."""
-    base, each = _RESERVE
-    size = base + each * sum(map(len, texts))
+    least, each, longest = _RESERVE
+    functions = [len(function) for text in texts for function in text.split("\ndefine ")]
+    size = least + each * sum(functions) + longest * max(functions)
     if not system.can_reserve(size):
         raise MemoryError(f"compiling needs about {size >> 20} MB of memory, which the system refuses.")
     with _lock:
@@ -175,27 +177,39 @@ def _machine(target: Target, level: int) -> Any:
     )
 
 
-def _module(texts: Sequence[str]) -> Any:
-    """Return the texts parsed, verified and linked, in a context of their own.
+@contextlib.contextmanager
+def _module(texts: Sequence[str]) -> Iterator[Any]:
+    """Give the texts parsed, linked and verified, in a context of their own that ends with the block.
 
-    What is called from outside is called through a table of addresses (GOT), whose size the loader knows beforehand.
+    Modules end before their context; left to the garbage collector, the order is chance, and the wrong one a crash.
     """
     llvm = _binding()
-    context = llvm.create_context()
+    context, modules = llvm.create_context(), []
     try:
-        first, *others = [llvm.parse_assembly(text, context) for text in (*texts, _THROUGH_TABLE)]
-        for other in others:
-            first.link_in(other)
-        first.verify()
-    except RuntimeError as error:
-        raise MachineError(f"LLVM refuses the text it was given: {str(error).strip()}") from None
-    for function in first.functions:
+        try:
+            for text in (*texts, _THROUGH_TABLE):
+                modules.append(llvm.parse_assembly(text, context))
+            for other in modules[1:]:
+                modules[0].link_in(other)
+            modules[0].verify()
+        except RuntimeError as error:
+            raise MachineError(f"LLVM refuses the text it was given: {str(error).strip()}") from None
+        _call_through_table(modules[0])
+        yield modules[0]
+    finally:
+        for module in modules:
+            module.close()
+        context.close()
+
+
+def _call_through_table(module: Any) -> None:
+    """Have functions from outside called through a table of addresses (GOT), whose size the loader knows beforehand."""
+    for function in module.functions:
         if function.is_declaration and not function.name.startswith("llvm."):
             # The loader ends the process at a name that it can't find.
             if not system.has_function(function.name):
                 raise MachineError(f"the code calls {function.name!r}, which no library of this process has.")
             function.add_function_attribute("nonlazybind")
-    return first
 
 
 class Loaded:
@@ -219,19 +233,21 @@ class Loaded:
             raise MemoryError(f"loading {len(code)} bytes of code needs more memory than the system gives.")
         with _lock:
             self._engine = self._place(code)
-        _loaded.add(self)
 
     @staticmethod
     def _place(code: bytes) -> Any:
         llvm = _binding()
+        object_file = llvm.ObjectFileRef.from_data(code)
+        if not object_file:
+            raise MachineError(f"these {len(code)} bytes are no object code of this machine.")
         try:
             # An engine owns its target machine, so each has one of its own. Its memory manager keeps all sections
             # of an object within reach of each other's 32-bit offsets.
             owner = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
                 reloc="pic", codemodel="small", jit=True
             )
-            engine = llvm.create_mcjit_compiler(llvm.parse_assembly("", llvm.create_context()), owner, use_lmm=True)
-            engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+            engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), owner, use_lmm=True)
+            engine.add_object_file(object_file)
             engine.finalize_object()
         except RuntimeError as error:
             raise MachineError(f"LLVM can't load the code: {str(error).strip()}") from None
@@ -249,21 +265,10 @@ class Loaded:
             raise MachineError(f"the code has no function {name!r}.")
         return address
 
-    def keep(self) -> None:
-        """Leave the code in memory until the process ends, whatever becomes of this object."""
-        self._engine.detach()
-
 
 @functools.cache
 def _may_execute() -> bool:
     return system.can_execute()
-
-
-@atexit.register
-def _keep_all() -> None:
-    """Leave all code in place while the process ends: a thread may still be running it."""
-    for loaded in list(_loaded):
-        loaded.keep()
 
 
 # A child of fork must not inherit a lock that another thread of its parent held.

@@ -15,6 +15,7 @@ import os
 import threading
 
 from chainrule.compiler import system
+from chainrule.compiler.llvm.cache import cached
 from chainrule.compiler.llvm.machine import Loaded, compile_text, host_target
 from chainrule.compiler.llvm.runtime import BLOCK_BYTES, MAX_THREADS, runtime_text
 from chainrule.core.threads import chosen_threads
@@ -140,7 +141,8 @@ def _runtime() -> Loaded:
     """Return the pool's native half, which stays in memory until the process ends: workers wait in it."""
     global _cached_runtime
     if _cached_runtime is None:
-        _cached_runtime = Loaded(compile_text([runtime_text()], host_target()))
+        text, target = runtime_text(), host_target()
+        _cached_runtime = Loaded(cached(text.encode(), lambda: compile_text([text], target), target))
     return _cached_runtime
 
 
