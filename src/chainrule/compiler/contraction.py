@@ -151,6 +151,26 @@ class ContractionPlan:
         return -(-self.columns.boxes // self.unit_panels)
 
     @property
+    def packs(self) -> bool:
+        """Whether panels of B are copied into scratch."""
+        return self.strategy == "packed outer product" and self.piece > 0
+
+    @property
+    def block_length(self) -> int:
+        """Terms of the sums in a block."""
+        return self.piece * math.prod(x.extent for x in self.sums[self.outer + 1 :])
+
+    @property
+    def panel_elements(self) -> int:
+        """Elements of a packed panel."""
+        return self.block_length * self.columns.size * self.lanes
+
+    @property
+    def sums_bytes(self) -> int:
+        """Scratch of a group's sums."""
+        return self.group * self.unit_rows * self.unit_panels * self.tile_bytes if self.blocks > 1 else 0
+
+    @property
     def tile_bytes(self) -> int:
         """Scratch of one tile of sums."""
         return self.rows.size * self.columns.size * self.lanes * _BYTES[self.spec.kind]
@@ -187,22 +207,55 @@ def plan_contraction(spec: Contraction, lanes: int, *, registers: int = 32, fma:
     if any(x.extent == 0 for x in (*spec.batch, *spec.rows, *spec.columns)):
         return _empty(spec, lanes, registers, fma)
     sums = merged(spec.sums)
+    plans = [_plan(spec, lanes, registers, fma, sums, name) for name in _strategies(spec, sums)]
+    return min(plans, key=_estimate)
+
+
+def _strategies(spec: Contraction, sums: tuple[Axis, ...]) -> list[str]:
+    """Return the strategies that can compute a contraction."""
+    last = spec.columns[-1]
+    if last.b == 1 or last.extent == 1 or not math.prod(x.extent for x in sums):
+        return ["outer product"]
+    if sums[-1].a == sums[-1].b == 1 and sums[-1].extent > 1:
+        return ["dot product", "packed outer product"]
+    return ["packed outer product"]
+
+
+def _plan(
+    spec: Contraction, lanes: int, registers: int, fma: bool, sums: tuple[Axis, ...], strategy: str
+) -> ContractionPlan:
+    """Return the plan of one strategy."""
     length = math.prod(x.extent for x in sums)
-    rows, columns = _tile(spec, lanes, registers - (0 if fma else 1), length)
-    outer, piece = _blocks(sums, columns.size * lanes * _BYTES[spec.kind])
-    unroll = _unroll(sums[-1].extent if outer < len(sums) - 1 else piece, rows.size * columns.size)
+    dots, packs = strategy == "dot product", strategy == "packed outer product"
+    if dots:
+        rows, columns = _dot_tile(spec, lanes, registers)
+    else:
+        rows, columns = _tile(spec, lanes, registers - (0 if fma else 1), length)
+    outer, piece = _blocks(sums, columns.size * lanes * _BYTES[spec.kind], lanes if dots else 1)
+    inner = sums[-1].extent if outer < len(sums) - 1 else piece
+    unroll = _unroll(inner // lanes, 4 * rows.size) if dots else _unroll(inner, rows.size * columns.size)
     batch = math.prod(x.extent for x in spec.batch)
-    unit_rows, unit_panels = _unit(spec, rows, columns, batch, columns.size * lanes)
+    unit_rows, unit_panels = _unit(spec, rows, columns, batch, columns.size * lanes, packs)
     units = batch * -(-rows.boxes // unit_rows) * -(-columns.boxes // unit_panels)
     plan = ContractionPlan(
-        spec, lanes, registers, fma, "outer product", rows, columns, sums, outer, piece, unroll, unit_rows,
-        unit_panels, 1, units, 0,
+        spec, lanes, registers, fma, strategy, rows, columns, sums, outer, piece, unroll, unit_rows, unit_panels, 1,
+        units, 0,
     )  # fmt: skip
-    if plan.blocks == 1:
-        return plan
-    unit_bytes = unit_rows * unit_panels * plan.tile_bytes
-    group = max(1, min(units, _SCRATCH // unit_bytes))
-    return _with(plan, group=group, scratch_bytes=group * unit_bytes)
+    if plan.blocks > 1:
+        plan = _with(plan, group=max(1, min(units, _SCRATCH // (unit_rows * unit_panels * plan.tile_bytes))))
+    pack = unit_panels * plan.panel_elements * _BYTES[spec.b_kind or spec.kind] if packs else 0
+    return _with(plan, scratch_bytes=plan.sums_bytes + pack)
+
+
+def _estimate(plan: ContractionPlan) -> float:
+    """Estimate the cycles of a plan beyond those of its products, to choose between strategies."""
+    vectors = plan.rows.boxes * plan.rows.size * plan.columns.boxes * plan.columns.size
+    length = math.prod(x.extent for x in plan.sums)
+    if plan.strategy == "dot product":
+        tail = plan.sums[-1].extent % plan.lanes and (plan.lanes - plan.sums[-1].extent % plan.lanes)
+        wasted = vectors * length / plan.sums[-1].extent * tail / 2
+        return 20 * vectors * plan.blocks + wasted
+    return plan.row_groups * plan.columns.boxes * plan.columns.size * length * 4
 
 
 def _with(plan: ContractionPlan, **changes: int) -> ContractionPlan:
@@ -279,8 +332,16 @@ def _boxes(extents: tuple[int, ...], most: int) -> Iterator[tuple[int, ...]]:
             yield (*box, last)
 
 
+def _dot_tile(spec: Contraction, lanes: int, registers: int) -> tuple[Grid, Grid]:
+    """Return the tile of dot products: rows by four columns at a time, a vector of columns in all."""
+    vectors = tuple(x.extent for x in spec.columns[:-1]) + (-(-spec.columns[-1].extent // lanes),)
+    columns = next(g for g in _grids(vectors, 1, spec.columns[-1].extent % lanes != 0))
+    grids = _grids(tuple(x.extent for x in spec.rows), 6 if registers >= 32 else 3)
+    return min(grids, key=lambda g: sum(n * max(4 * math.prod(r) / 2, 4) + 4 * n for n, r in _kinds(g))), columns
+
+
 # ---------------------------------------------------------------------------------------------------- sums
-def _blocks(sums: tuple[Axis, ...], step_bytes: int) -> tuple[int, int]:
+def _blocks(sums: tuple[Axis, ...], step_bytes: int, step: int) -> tuple[int, int]:
     """Return the axis at which the sums are cut into blocks, and how much of it a block has."""
     length = math.prod(x.extent for x in sums)
     if length == 0:
@@ -295,18 +356,18 @@ def _blocks(sums: tuple[Axis, ...], step_bytes: int) -> tuple[int, int]:
         return 0, sums[0].extent
     cut = sums[outer - 1].extent
     piece = min(cut, max(1, _BLOCK // inner))
-    pieces = -(-cut // piece)
-    return outer - 1, -(-cut // pieces)
+    piece = -(-cut // -(-cut // piece))
+    return outer - 1, min(cut, -(-piece // step) * step) if outer == len(sums) else piece
 
 
 def _unroll(extent: int, tile: int) -> int:
     """Return how many terms of the innermost sum a turn has: a divisor of it if possible, code of bounded size."""
-    most = max(1, min(8, 128 // tile, extent))
+    most = max(1, min(8, 128 // tile, extent or 1))
     return max((u for u in range(1, most + 1) if extent % u == 0 and 2 * u > most), default=most)
 
 
 # ---------------------------------------------------------------------------------------------------- units
-def _unit(spec: Contraction, rows: Grid, columns: Grid, batch: int, panel: int) -> tuple[int, int]:
+def _unit(spec: Contraction, rows: Grid, columns: Grid, batch: int, panel: int, packs: bool) -> tuple[int, int]:
     """Return a unit's tiles along the rows and panels along the columns."""
     wanted = max(1, min(_UNITS, spec.flops // _WORTH))
     best, choice = math.inf, (rows.boxes, columns.boxes)
@@ -317,7 +378,7 @@ def _unit(spec: Contraction, rows: Grid, columns: Grid, batch: int, panel: int) 
         even = sum(-(-units // t) * t / units for t in (2, 4, 8, 16) if t <= wanted)
         reload = 8 / (high * rows.size) + 8 / (wide * panel)
         few = max(0.0, wanted / units - 1)
-        cost = even + 4 * reload + few / 4
+        cost = even + 4 * reload + few / 4 + (16 / (high * rows.size) if packs else 0)
         if cost < best:
             best, choice = cost, (high, wide)
     return choice
