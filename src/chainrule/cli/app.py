@@ -83,9 +83,9 @@ def options(
     ] = False,  # see cli.output.guarded
 ) -> None:
     """Take the options that stand before the command, and one thread for matrix products unless asked for more."""
-    from chainrule.core.threads import requested_threads, set_num_threads
+    from chainrule.core.threads import limit_products, requested_threads
 
-    set_num_threads(requested_threads() or 1)
+    limit_products(requested_threads() or 1)
 
 
 @command(
