@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from tests.recipes.tiny import TINY
 
 import chainrule
 from chainrule import cli
+from chainrule.recipes.folder import Run
 
 SET = [word for setting in TINY for word in ("--set", setting)]
 
@@ -42,6 +44,29 @@ def trained(tiny, command):
 
 
 # ---------------------------------------------------------------------------------------------------- train
+def test_a_run_keeps_the_precision_it_was_begun_with(tiny, command):
+    words = ("train", "mnist-mlp", *SET, "--out", "run", "--quiet")
+    assert command(*words, "--precision", "bf16")[0] == 0
+    assert Run(pathlib.Path("run")).recipe["train.precision"] == "bf16"
+    code, out, err = command(*words, "--resume")
+    assert (code, out) == (2, "")
+    assert err == (
+        "error: run was begun with other settings, so it can't be continued with these:\n"
+        "  train.precision: was 'bf16', now 'float32'\n"
+        "Repeat the settings it was begun with, or train into another folder with --out.\n"
+    )
+    code, out, err = command(*words, "--resume", "--precision", "bf16")
+    assert (code, err) == (0, "")
+
+
+def test_an_unknown_precision_is_refused_with_the_choices(tiny, command):
+    assert command("train", "mnist-mlp", "--precision", "fp16") == (
+        2,
+        "",
+        "error: train.precision must be one of \"float32\", \"bf16\"; got 'fp16'; did you mean 'bf16'?\n",
+    )
+
+
 def test_train_tells_what_it_does_and_ends_with_the_accuracy(tiny, command, tmp_path):
     code, out, err = command("train", "mnist-mlp", *SET)
     assert code == 0

@@ -10,6 +10,8 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn
+from chainrule.compiler.executor import ReferenceExecutor
+from chainrule.compiler.passes import simplify
 from chainrule.core.context import local
 from chainrule.core.errors import SettingError
 from chainrule.core.precision import name_of, operand_dtype
@@ -403,3 +405,27 @@ def test_a_gradient_of_a_bfloat16_tensor_is_bfloat16():
     y.sum().backward()
     assert x.grad.dtype is cr.bfloat16
     assert x.grad.tolist() == [[4.0, 4.0], [4.0, 4.0]]
+
+
+def test_passes_keep_the_casts_and_cast_each_operand_once():
+    """A linear layer's weight gradient is transposed into place: the rewritten product is as wide as it was."""
+    layer, x = nn.Linear(5, 4), cr.asarray(draw(3, 5))
+
+    @cr.jit(precision="bf16")
+    def step(x):
+        layer.weight.grad = layer.bias.grad = None
+        cr.tanh(layer(x)).sum().backward()
+
+    step(x)
+    graph = step.graph()
+    simple = simplify(graph)
+    names = [f"{equation.primitive.name} {equation.outputs[0].type}" for equation in simple]
+    assert sorted(name for name in names if "bf16" in name and "astype" in name) == [
+        "astype bf16[3,4]",
+        "astype bf16[3,5]",
+        "astype bf16[5,4]",
+    ]
+    assert [name for name in names if "matmul" in name] == ["matmul f32[3,4]", "matmul f32[4,5]"]
+    inputs = [draw(*v.shape, seed=i) for i, v in enumerate(graph.inputs)]
+    for got, want in zip(ReferenceExecutor(simple)(inputs), ReferenceExecutor(graph)(inputs), strict=True):
+        assert got.tobytes() == want.tobytes()

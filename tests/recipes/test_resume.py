@@ -15,6 +15,8 @@ from chainrule.train import JSONLines, Trainer
 VARIANTS = {
     "plain": (),
     "eager": ("train.compiled=false",),
+    "bf16": ("train.precision=bf16",),
+    "bf16 eager": ("train.precision=bf16", "train.compiled=false"),
     "nesterov": ("optim.momentum=0.9", "optim.nesterov=true"),
     "adam": ("optim.name=adam", "optim.lr=0.01"),
     "adamw clipped": ("optim.name=adamw", "train.max_norm=0.5"),

@@ -37,8 +37,9 @@ def _transposed_product(rw: Rewriting, equation: Equation) -> Variable | None:
     product = rw.maker(x, "matmul")
     if product is None or list(axes) != _swapped(len(axes)) or not rw.used_once(x):
         return None
+    rw.abandon(x)
     a, b = product.inputs
-    return rw.emit("matmul", rw.permuted(b, _swapped(b.type.ndim)), rw.permuted(a, _swapped(a.type.ndim)))
+    return rw.same(product, rw.permuted(b, _swapped(b.type.ndim)), rw.permuted(a, _swapped(a.type.ndim)))
 
 
 @RULES.on("permute_dims")
@@ -49,6 +50,7 @@ def _before_elementwise(rw: Rewriting, equation: Equation) -> Variable | None:
         return None
     if not inner.primitive.elementwise:
         return None  # a product or a permutation: other rules
+    rw.abandon(x)
     moved = [v if v.size == 1 and v.type.ndim < len(axes) else rw.permuted(v, axes) for v in inner.inputs]
     return rw.same(inner, *moved)
 
