@@ -55,6 +55,8 @@ def _reduced_axes_of_one_value(rw: Rewriting, equation: Equation) -> Variable | 
         if factor is None:
             return None
         value = rw.emit("multiply", value, rw.constant(factor))
+        if x.type.dtype.is_float:
+            value = rw.emit("add", value, rw.constant(np.zeros((), x.dtype)))  # a sum begins with 0.0: it is never -0.0
     return rw.spread(value, out.shape)
 
 

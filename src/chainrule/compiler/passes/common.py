@@ -60,7 +60,7 @@ class _Merging:
                 equation.primitive, inputs, equation.attributes, equation.outputs, equation.source, equation.module
             )
         primitive = equation.primitive
-        if primitive.effect or primitive.name == "barrier":
+        if equation.effect or primitive.name == "barrier":
             return equation
         if primitive.name in COMMUTATIVE:
             key: Hashable = (primitive.name, frozenset(inputs))

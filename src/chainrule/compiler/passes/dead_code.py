@@ -7,8 +7,10 @@ from chainrule.core.graph import Graph
 __all__ = ["without_dead_code"]
 
 
-def without_dead_code(graph: Graph) -> Graph:
+def without_dead_code(graph: Graph, first_effect: int = 0) -> Graph:
     """Return the graph without equations whose outputs nobody reads; those with an effect stay.
+
+    Of the equations before number `first_effect`, which have run elsewhere, only those stay that are needed.
 
     %0 = exp(x)           ->
     %1 = check_finite(x)         %0 = check_finite(x)
@@ -16,8 +18,9 @@ def without_dead_code(graph: Graph) -> Graph:
     """
     needed = set(graph.outputs)
     kept = []
-    for equation in reversed(graph.equations):
-        if equation.primitive.effect or not needed.isdisjoint(equation.outputs):
+    for number in range(len(graph.equations) - 1, -1, -1):
+        equation = graph.equations[number]
+        if (number >= first_effect and equation.effect) or not needed.isdisjoint(equation.outputs):
             kept.append(equation)
             needed.update(equation.inputs)
     if len(kept) == len(graph.equations):

@@ -50,7 +50,7 @@ def never_minus_zero(rw: Rewriting, v: Variable, depth: int = 8) -> bool:
     if equation is None or not depth:
         return False
     name = equation.primitive.name
-    if name in ("abs", "exp", "square", "sigmoid"):
+    if name in ("abs", "exp", "square", "sigmoid", "sum"):
         return True
     if name == "astype":
         return equation.inputs[0].type.dtype.kind in ("int", "uint", "bool")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 from chainrule.compiler.passes.broadcasts import sink_broadcasts
@@ -66,18 +67,17 @@ def simplify(
         >>> print(simplify(step.graph()))
         <lambda>(x: f32[3]) -> (x: f32[3])
     """
-    last: Pass | None = None  # the latest pass that changed something
-    for _ in range(ROUNDS):
-        for step in passes:
-            if step is last:
-                return graph
-            changed = step(graph)
-            if changed is not graph:
-                graph, last = changed, step
-                if checked:
-                    check(graph)
-                if after is not None:
-                    after(step.__name__, graph)
-            elif last is None:
-                last = step
+    unchanged = 0
+    for step in itertools.chain.from_iterable(itertools.repeat(tuple(passes), ROUNDS)):
+        changed = step(graph)
+        if changed is graph:
+            unchanged += 1
+            if unchanged == len(passes):
+                break
+            continue
+        graph, unchanged = changed, 0
+        if checked:
+            check(graph)
+        if after is not None:
+            after(step.__name__, graph)
     return graph

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from chainrule.compiler.passes.rewriting import Rewriting, Rules, rewrite
 from chainrule.core.graph import Equation, Graph, Variable
 from chainrule.ops._reductions import reduced
@@ -35,11 +37,14 @@ def _kept_axes(rw: Rewriting, equation: Equation) -> Variable | None:
 
 @RULES.on(*REDUCTIONS)
 def _single_elements(rw: Rewriting, equation: Equation) -> Variable | None:
-    """Turn the reduction of axes of size 1 into a reshape."""
-    (x,), out = equation.inputs, equation.outputs[0]
+    """Turn the reduction of axes of size 1 into a reshape; a sum begins with 0.0, so it is never -0.0."""
+    (x,), out, name = equation.inputs, equation.outputs[0], equation.primitive.name
     if x.type.dtype is not out.type.dtype or any(x.shape[a] != 1 for a in equation.attributes["axis"]):
         return None
-    return rw.reshaped(x, out.shape)
+    if name == "prod" and x.type.dtype.is_complex:
+        return None  # 1 times an infinity
+    y = rw.reshaped(x, out.shape)
+    return rw.emit("add", y, rw.constant(np.zeros((), x.dtype))) if name == "sum" and x.type.dtype.is_inexact else y
 
 
 @RULES.on(*REDUCTIONS)

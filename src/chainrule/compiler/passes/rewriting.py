@@ -121,6 +121,13 @@ class Rewriting:
         """Return whether the equation at hand is the only reader of a value."""
         return self.uses.get(v, 0) == 1
 
+    def abandon(self, v: Variable) -> None:
+        """Note that the equation at hand, the only reader of a value, will be replaced by one that does not read it."""
+        if v in self._maker and v not in self._dropped:
+            self._dropped.add(v)
+            for source in self._maker[v].inputs:
+                self._release(source)
+
     def emit(self, primitive: str | Primitive, *inputs: Variable, **attributes: Any) -> Variable:
         """Return the output of a new equation, or what the rules make of it.
 
@@ -215,7 +222,9 @@ class Rewriting:
             v = released.pop()
             self.uses[v] = count = self.uses.get(v, 1) - 1
             equation = self._maker.get(v)
-            if count == 0 and equation is not None and len(equation.outputs) == 1 and not equation.primitive.effect:
+            if count or equation is None or v in self._dropped:
+                continue
+            if len(equation.outputs) == 1 and not equation.primitive.effect:
                 self._dropped.add(v)
                 released.extend(equation.inputs)
 

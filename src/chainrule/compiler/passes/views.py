@@ -6,8 +6,6 @@ one broadcast, where that is possible: broadcasts sink, so that what stands befo
 
 from __future__ import annotations
 
-import math
-
 from chainrule.compiler.passes.rewriting import Rewriting, Rules, rewrite
 from chainrule.core.graph import Equation, Graph, Variable
 
@@ -157,8 +155,7 @@ def _slice_of_a_view(rw: Rewriting, equation: Equation) -> Variable | None:
 @RULES.on("flip")
 def _flips(rw: Rewriting, equation: Equation) -> Variable | None:
     (x,), axis = equation.inputs, equation.attributes["axis"]
-    axes = axis if isinstance(axis, tuple) else (axis,)
-    if math.prod(x.shape[a] for a in axes) == 1:
+    if all(x.shape[a] == 1 for a in axis):
         return x
     inner = rw.maker(x, "flip")
     if inner and inner.attributes["axis"] == axis:
