@@ -156,7 +156,7 @@ class _Kernel:
         b.when(fresh, lambda: self._walk(*panels, panel))
 
     def _walk(self, first: Value, grid: Grid, most: int, body: Callable[[Value, Coordinates, bool], None]) -> None:
-        """Write `body(number, coordinates, edge)` for up to `most` boxes of a grid, in two variants where it has edges."""
+        """Write `body(number, coordinates, edge)` for up to `most` boxes of a grid, twice where it has edges."""
         b = self.b
         last = b.add(first, most) if grid.boxes % most == 0 else b.minimum(b.add(first, most), grid.boxes)
 

@@ -1,7 +1,7 @@
 """Packs a panel of operand B into scratch: [terms of the block][columns of the panel].
 
-Where the columns lie side by side they are copied, which saves cache lines that would fall on one another. Where the
-innermost sum lies side by side (a weight stored [out, in]), squares are transposed in registers. Else they are gathered.
+Where the columns lie side by side they are copied. Where the innermost sum lies side by side (a weight stored
+[out, in]), squares are transposed in registers. Else they are gathered.
 """
 
 from __future__ import annotations

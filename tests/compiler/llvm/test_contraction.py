@@ -1,0 +1,123 @@
+"""Contractions on every instruction set against NumPy in double precision; equal bits for every split of the units."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from tests.compiler.llvm.contractions import Kernel, expected, kernel_text, operands, random_parts, random_spec
+
+from chainrule.compiler import contraction, system
+from chainrule.compiler.contraction import Axis, Contraction, plan_contraction
+from chainrule.compiler.llvm import machine
+from chainrule.compiler.llvm.machine import describe_target
+from chainrule.core.errors import MachineError
+
+FLAGS = machine._host_flags()
+SETS = ("avx512", "avx2", "sse2") if system.architecture() == "x86-64" else ("native",)
+SMALL = {"_LEVEL2": 2000, "_BLOCK": 24, "_WORTH": 2000, "_SCRATCH": 20_000}
+ROUNDING = {"f32": 1e-6, "f64": 2e-15}
+
+
+def target_of(word: str) -> machine.Target:
+    try:
+        return describe_target(word, system.architecture(), FLAGS)
+    except MachineError:
+        pytest.skip(f"this CPU lacks {word}")
+
+
+def check(kernel: Kernel, seed: int) -> None:
+    spec = kernel.plan.spec
+    a, b = operands(spec, seed)
+    got = kernel(a, b)
+    length = math.prod(x.extent for x in spec.sums)
+    np.testing.assert_allclose(got, expected(spec, a, b), rtol=0, atol=ROUNDING[spec.kind] * (length + 10))
+    split = kernel(a, b, random_parts(kernel.plan.units, seed))
+    assert split.tobytes() == got.tobytes(), f"the split of the units changed bits: {kernel.plan}"
+
+
+@pytest.mark.parametrize("word", SETS)
+@pytest.mark.parametrize("seed", range(0, 100, 10))
+def test_random_specifications(word, seed):
+    target = target_of(word)
+    for number in range(seed, seed + 10):
+        spec = random_spec(number)
+        check(Kernel(spec, target, **(SMALL if number % 2 else {})), number)
+
+
+@pytest.mark.parametrize("word", SETS)
+@pytest.mark.parametrize("seed", range(3))
+def test_every_strategy(word, seed, monkeypatch):
+    """Both ways to read a weight stored [out, in], and B copied where nothing asks for it, with ragged sizes."""
+    target = target_of(word)
+    m, n, k = ((7, 45, 70), (33, 16, 129), (1, 3, 64))[seed]
+    for strategy in ("outer product", "dot product", "packed outer product"):
+        columns, sums = (Axis(n, b=k), Axis(k, 1, 1)) if strategy == "dot product" else (Axis(n, b=1), Axis(k, 1, n))
+        monkeypatch.setattr(contraction, "_strategies", lambda *_, name=strategy: [name])
+        for kind in ("f32", "f64"):
+            for limits in ({}, SMALL):
+                spec = Contraction((), (Axis(m, a=k),), (columns,), (sums,), kind)
+                kernel = Kernel(spec, target, **limits)
+                assert kernel.plan.strategy == strategy
+                check(kernel, seed)
+    weight = Contraction((), (Axis(m, a=k),), (Axis(n, b=k),), (Axis(k, 1, 1),))
+    monkeypatch.setattr(contraction, "_strategies", lambda *_: ["packed outer product"])
+    check(Kernel(weight, target), seed)
+
+
+CONVOLUTION = Contraction(
+    (),
+    (Axis(2, a=7 * 7 * 3), Axis(5, a=7 * 3), Axis(5, a=3)),
+    (Axis(20, b=1),),
+    (Axis(3, 7 * 3, 3 * 3 * 20), Axis(3, 3, 3 * 20), Axis(3, 1, 20)),
+)
+
+
+def test_a_convolution_is_a_contraction():
+    rng = np.random.default_rng(0)
+    image, weight = rng.standard_normal((2, 7, 7, 3)), rng.standard_normal((3, 3, 3, 20))
+    a, b = (x.astype(np.float32).ravel() for x in (image, weight))
+    windows = sum(image[:, i : i + 5, j : j + 5] @ weight[i, j] for i in range(3) for j in range(3))
+    np.testing.assert_allclose(Kernel(CONVOLUTION, target_of("native"))(a, b), windows, rtol=0, atol=2e-5)
+
+
+def test_a_sum_of_no_terms_is_zero():
+    kernel = Kernel(Contraction((), (Axis(3, a=1),), (Axis(20, b=1),), (Axis(0, 3, 20),)), target_of("native"))
+    assert (kernel(np.empty(0, np.float32), np.empty(0, np.float32)) == 0).all()
+
+
+@pytest.mark.parametrize("strategy", ["outer product", "dot product", "packed outer product"])
+def test_nan_stays_in_its_row_and_column(strategy, monkeypatch):
+    """Lanes beyond the end are never multiplied: a NaN behind an operand's end, or in another row, changes nothing."""
+    monkeypatch.setattr(contraction, "_strategies", lambda *_: [strategy])
+    m, n, k = 5, 21, 19
+    columns, sums = (Axis(n, b=k), Axis(k, 1, 1)) if strategy == "dot product" else (Axis(n, b=1), Axis(k, 1, n))
+    spec = Contraction((), (Axis(m, a=k),), (columns,), (sums,))
+    a, b = np.full(m * k + 64, np.nan, np.float32), np.full(n * k + 64, np.nan, np.float32)
+    a[: m * k], b[: n * k] = operands(spec, 0)
+    a[2 * k + 3] = np.nan
+    got = Kernel(spec, target_of("native"))(a, b)
+    assert np.isnan(got[2]).all()
+    assert np.isfinite(np.delete(got, 2, axis=0)).all()
+
+
+def test_long_sums_stay_accurate():
+    """100,000 equal terms: added one by one they would be wrong by 1e-3 of the sum, in blocks they are by 1e-5."""
+    spec = Contraction((), (Axis(2, a=1),), (Axis(16, b=1),), (Axis(100_000, 2, 16),))
+    kernel = Kernel(spec, target_of("native"))
+    assert kernel.plan.blocks > 50
+    a, b = np.full(200_000, 0.1, np.float32), np.full(1_600_000, 0.1, np.float32)
+    np.testing.assert_allclose(kernel(a, b), 100_000 * float(a[0]) * float(b[0]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("word", SETS)
+def test_sums_stay_in_registers(word):
+    """The innermost loop of a convolution stores nothing: its tile fits the registers."""
+    target = target_of(word)
+    spec = dataclasses.replace(CONVOLUTION, sums=(Axis(3, 21, 3 * 3 * 20), Axis(3, 3, 3 * 20), Axis(30, 1, 20)))
+    registers = 16 if word in ("avx2", "sse2") else 32
+    plan = plan_contraction(spec, target.lanes(32), registers=registers, fma=target.has_fma)
+    text = machine.assembly([kernel_text(plan)], target)
+    assert not [line for line in text.splitlines() if "Folded Spill" in line and "mm" in line]
