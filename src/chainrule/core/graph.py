@@ -62,6 +62,16 @@ class Equation:
         """Floating-point operations of this equation."""
         return int(self.primitive.flops(*(v.type for v in self.inputs), **self.attributes))
 
+    @property
+    def graphs(self) -> dict[str, Graph]:
+        """The graphs among the attributes: the branches of a condition, the body of a loop."""
+        return {name: value for name, value in self.attributes.items() if isinstance(value, Graph)}
+
+    @property
+    def effect(self) -> bool:
+        """Whether it must run although nobody reads its output: it, or an equation of a graph inside it."""
+        return self.primitive.effect or any(inner.effect for graph in self.graphs.values() for inner in graph)
+
 
 @dataclass(frozen=True, eq=False)
 class Graph:
@@ -96,6 +106,8 @@ class Graph:
             text = f"  {left} = {equation.primitive.name}({', '.join(arguments)})"
             place = "  ".join(filter(None, (equation.source, equation.module)))
             lines.append(f"{text:<72}  # {place}" if place else text)
+            for key, inner in equation.graphs.items():
+                lines += [f"    {line}" for line in f"{key}: {inner}".splitlines()]
         return "\n".join([f"{self.name}({head}) -> ({tail})", *lines])
 
     __repr__ = __str__
