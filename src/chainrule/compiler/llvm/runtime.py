@@ -322,7 +322,7 @@ define void @chainrule_quit(ptr %pool) nounwind {
 
 _RUN = """
 ; Run function(context, tid, threads, pool) on at most `threads` threads, `cost` nanoseconds of work on one; a negative
-; cost waits for all of them, however long. The result is thread 0's.
+; cost waits for all of them, unless they are told to quit. The result is thread 0's.
 define i32 @chainrule_run(ptr %pool, ptr %function, ptr %context, i64 %threads, i64 %cost) nounwind {
 start:
   %many = icmp sgt i64 %threads, 1
@@ -462,7 +462,11 @@ check:
   %from2 = select i1 %first, i64 %t, i64 %from
   %spent = sub i64 %t, %from2
   %expired = icmp sge i64 %spent, %grace
-  %stop = and i1 %expired, %not.all
+  %enough.time = and i1 %expired, %not.all
+  %quitp = getelementptr i64, ptr %sleepersp, i64 3
+  %quit = load atomic i64, ptr %quitp acquire, align 8
+  %ending = icmp ne i64 %quit, 0
+  %stop = or i1 %enough.time, %ending
   br i1 %stop, label %ready, label %patience
 patience:
   %tired = icmp sgt i64 %spent, 30000
