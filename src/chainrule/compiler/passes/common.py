@@ -60,7 +60,7 @@ class _Merging:
                 equation.primitive, inputs, equation.attributes, equation.outputs, equation.source, equation.module
             )
         primitive = equation.primitive
-        if equation.effect or primitive.name == "barrier":
+        if primitive.effect or primitive.name == "barrier":
             return equation
         if primitive.name in COMMUTATIVE:
             key: Hashable = (primitive.name, frozenset(inputs))
@@ -72,7 +72,7 @@ class _Merging:
         else:
             key = (primitive.name, inputs)
         first = self.met.setdefault(key, equation.outputs)
-        if first is equation.outputs:
+        if first is equation.outputs or equation.effect:
             return equation
         replaced.update(zip(equation.outputs, first, strict=True))
         return None

@@ -12,15 +12,15 @@ def without_dead_code(graph: Graph, first_effect: int = 0) -> Graph:
 
     Of the equations before number `first_effect`, which have run elsewhere, only those stay that are needed.
 
-    %0 = exp(x)           ->
-    %1 = check_finite(x)         %0 = check_finite(x)
-    return x                     return x
+        %0 = exp(x)           ->
+        %1 = check_finite(x)         %0 = check_finite(x)
+        return x                     return x
     """
     needed = set(graph.outputs)
     kept = []
     for number in range(len(graph.equations) - 1, -1, -1):
         equation = graph.equations[number]
-        if (number >= first_effect and equation.effect) or not needed.isdisjoint(equation.outputs):
+        if not needed.isdisjoint(equation.outputs) or (number >= first_effect and equation.effect):
             kept.append(equation)
             needed.update(equation.inputs)
     if len(kept) == len(graph.equations):

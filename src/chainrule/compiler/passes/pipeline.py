@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import weakref
 from collections.abc import Callable, Sequence
 
 from chainrule.compiler.passes.broadcasts import sink_broadcasts
@@ -15,15 +16,43 @@ from chainrule.compiler.passes.reductions import tidy_reductions
 from chainrule.compiler.passes.scatters import compare_instead_of_scatter
 from chainrule.compiler.passes.transposes import move_transposes
 from chainrule.compiler.passes.views import merge_views
-from chainrule.core.graph import Graph, check
+from chainrule.core.graph import Equation, Graph, check, frozen
 
-__all__ = ["PASSES", "Pass", "simplify"]
+__all__ = ["PASSES", "Pass", "simplify", "simplify_bodies"]
 
 Pass = Callable[[Graph], Graph]
+
+
+def simplify_bodies(graph: Graph) -> Graph:
+    """Return the graph with the graphs among its attributes simplified: branches of conditions, bodies of loops.
+
+    %0 = scan(c, xs, body=step)            %0 = scan(c, xs, body=step)
+      body: step(c, x) -> (c)                body: step(c, x) -> (c)
+        %0 = multiply(c, 1.0)        ->        %0 = add(c, x)
+        %1 = add(%0, x)
+    """
+    equations = [_with_simple_bodies(e) if e.primitive.multiple and e.graphs else e for e in graph.equations]
+    if all(new is old for new, old in zip(equations, graph.equations, strict=True)):
+        return graph
+    return Graph(graph.name, graph.inputs, tuple(equations), graph.outputs, graph.labels)
+
+
+def _with_simple_bodies(equation: Equation) -> Equation:
+    simple = {}
+    for name, body in equation.graphs.items():
+        if body not in _SIMPLE:
+            simple[name] = simplify(Graph(body.name, body.inputs, body.equations, body.outputs, body.labels))
+            _SIMPLE.add(simple[name])
+    if not simple:
+        return equation
+    attributes = frozen({**equation.attributes, **simple})
+    return Equation(equation.primitive, equation.inputs, attributes, equation.outputs, equation.source, equation.module)
+
 
 # Views first, for the others look through them; common subexpressions next, so that "used once" means it.
 PASSES: tuple[Pass, ...] = (
     without_dead_code,
+    simplify_bodies,
     merge_views,
     merge_common,
     fold_constants,
@@ -34,6 +63,7 @@ PASSES: tuple[Pass, ...] = (
     sink_splits,
     compare_instead_of_scatter,
 )
+_SIMPLE: weakref.WeakSet[Graph] = weakref.WeakSet()  # bodies that nothing is left to do in
 ROUNDS = 10  # a graph that still changes then has two rules that undo each other; it is correct all the same
 
 

@@ -28,7 +28,7 @@ class Rules:
 
     def __init__(self) -> None:
         self._entries: list[tuple[Callable[[Primitive], bool], Rule]] = []
-        self._found: dict[str, tuple[Rule, ...]] = {}
+        self.found: dict[Primitive, tuple[Rule, ...]] = {}  # what `of` has answered
 
     def on(self, *names: str) -> Callable[[Rule], Rule]:
         """Declare a rule for the named primitives."""
@@ -44,15 +44,14 @@ class Rules:
 
     def of(self, primitive: Primitive) -> tuple[Rule, ...]:
         """Return the rules for a primitive."""
-        found = self._found.get(primitive.name)
-        if found is None:
-            found = self._found[primitive.name] = tuple(rule for wanted, rule in self._entries if wanted(primitive))
-        return found
+        if primitive not in self.found:
+            self.found[primitive] = tuple(rule for wanted, rule in self._entries if wanted(primitive))
+        return self.found[primitive]
 
     def _declare(self, wanted: Callable[[Primitive], bool]) -> Callable[[Rule], Rule]:
         def declare(rule: Rule) -> Rule:
             self._entries.append((wanted, rule))
-            self._found.clear()
+            self.found.clear()
             return rule
 
         return declare
@@ -92,19 +91,20 @@ class Rewriting:
 
     def run(self) -> Graph:
         """Return the new graph, without dead code."""
-        replaced, maker, of = self._replaced, self._maker, self.rules.of
+        replaced, maker, found = self._replaced, self._maker, self.rules.found
+        append = self.equations.append
         for original in self.graph.equations:
             equation = original
             if replaced and not replaced.keys().isdisjoint(original.inputs):
                 equation = _with_inputs(original, tuple([replaced.get(v, v) for v in original.inputs]))
-            rules = of(equation.primitive)
-            result = self._applied(rules, equation) if rules else None
-            if result is None:
-                self.equations.append(equation)
-                for v in equation.outputs:
-                    maker[v] = equation
-            else:
+            primitive = equation.primitive
+            rules = found[primitive] if primitive in found else self.rules.of(primitive)
+            if rules and (result := self._applied(rules, equation)) is not None:
                 self._replace(equation, result)
+                continue
+            append(equation)
+            for v in equation.outputs:
+                maker[v] = equation
         if not replaced:
             return self.graph
         graph = self.graph
@@ -224,7 +224,7 @@ class Rewriting:
             equation = self._maker.get(v)
             if count or equation is None or v in self._dropped:
                 continue
-            if len(equation.outputs) == 1 and not equation.primitive.effect:
+            if len(equation.outputs) == 1 and not equation.effect:
                 self._dropped.add(v)
                 released.extend(equation.inputs)
 
