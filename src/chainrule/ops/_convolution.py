@@ -20,6 +20,7 @@ import numpy as np
 from chainrule.core.bind import bind
 from chainrule.core.dtypes import DType, bfloat16, float32, float64
 from chainrule.core.errors import ShapeError
+from chainrule.core.lowering import Contraction
 from chainrule.core.primitive import Invalid, Primitive, Sample, TensorType, primitive
 from chainrule.core.tensor import Tensor
 from chainrule.ops._inputs import cast
@@ -306,6 +307,7 @@ convolution_p = primitive(
         ),
     ],
     source="LeCun et al., Proc. IEEE 86 (1998); Dumoulin and Visin, arXiv 1603.07285, for the arithmetic.",
+    lower=Contraction("convolution"),
 )
 
 convolution_input_gradient_p = primitive(
@@ -349,6 +351,7 @@ convolution_input_gradient_p = primitive(
             {"size": (5,), **_how(1), "dtype": float32},
         ),
     ],
+    lower=Contraction("convolution_input_gradient"),
 )
 
 convolution_weight_gradient_p = primitive(
@@ -392,4 +395,5 @@ convolution_weight_gradient_p = primitive(
             {"size": (3,), **_how(1), "dtype": float32},
         ),
     ],
+    lower=Contraction("convolution_weight_gradient"),
 )

@@ -40,6 +40,7 @@ add_p = elementwise(
     kind="numeric or complex",
     linear=(0, 1),
     transpose=(lambda g: g, lambda g: g),
+    lower=lambda k, x1, x2: k.add(x1, x2),
 )
 
 subtract_p = elementwise(
@@ -50,6 +51,7 @@ subtract_p = elementwise(
     kind="numeric or complex",
     linear=(0, 1),
     transpose=(lambda g: g, lambda g: -g),
+    lower=lambda k, x1, x2: k.sub(x1, x2),
 )
 
 multiply_p = elementwise(
@@ -59,6 +61,7 @@ multiply_p = elementwise(
     ANY,
     kind="numeric or complex",
     derivative=(lambda x2: x2, lambda x1: x1),
+    lower=lambda k, x1, x2: k.mul(x1, x2),
 )
 
 divide_p = elementwise(
@@ -69,6 +72,7 @@ divide_p = elementwise(
     kind="float or complex",
     derivative=(lambda x2: reciprocal(x2), lambda x2, y: -y / x2),
     edges=[Edge((1.0, 0.0), (np.inf, -np.inf), why="a pole")],
+    lower=lambda k, x1, x2: k.div(x1, x2),
 )
 
 
@@ -104,11 +108,13 @@ remainder_p = elementwise(
 )
 
 negative_p = elementwise(
-    "negative", lambda x: np.negative(x), ANY, kind="numeric or complex", linear=(0,), transpose=lambda g: -g
+    "negative", lambda x: np.negative(x), ANY, kind="numeric or complex", linear=(0,), transpose=lambda g: -g,
+    lower=lambda k, x: k.neg(x)
 )
 
 positive_p = elementwise(
-    "positive", lambda x: np.positive(x), ANY, kind="numeric or complex", linear=(0,), transpose=lambda g: g
+    "positive", lambda x: np.positive(x), ANY, kind="numeric or complex", linear=(0,), transpose=lambda g: g,
+    lower=lambda k, x: x
 )
 
 reciprocal_p = elementwise(
@@ -118,6 +124,7 @@ reciprocal_p = elementwise(
     kind="float or complex",
     derivative=lambda y: -y * y,
     edges=[Edge((0.0,), (-np.inf,), why="a pole")],
+    lower=lambda k, x: k.div(1.0, x),
 )
 
 abs_p = elementwise(
@@ -131,6 +138,7 @@ abs_p = elementwise(
         Edge((0.0,), (0.0,), why="the middle of the slopes -1 and 1"),
         Edge((-2.0,), (-1.0,), why="left of the kink"),
     ],
+    lower=lambda k, x: k.abs(x),
 )
 
 sign_p = elementwise(

@@ -66,6 +66,7 @@ astype_p = primitive(
     linear=(0,),
     transpose=lambda g, x_dtype: cast(g if x_dtype.is_complex else real(g), x_dtype),
     elementwise=True,
+    lower=lambda k, x, *, dtype: k.cast(x, dtype),
     flops=elementwise_flops(1),
     samples=[
         *[Sample((shape,), {"dtype": float64}) for shape in ((), (3,), (2, 3), (1,), (0, 3))],

@@ -16,6 +16,7 @@ from chainrule.core.bind import bind
 from chainrule.core.context import local
 from chainrule.core.dtypes import DType, bool_, complex64, float32, int64, to_dtype
 from chainrule.core.errors import DTypeError, ShapeError
+from chainrule.core.lowering import IndexMap
 from chainrule.core.primitive import Invalid, Sample, TensorType, primitive
 from chainrule.core.tensor import Tensor
 from chainrule.ops._inputs import as_tensor, cast, check_device, constant, scalar, sizes_tuple
@@ -51,6 +52,13 @@ def _arange_shape(*, start: float, step: float, size: int, dtype: DType) -> Tens
     return TensorType((size,), dtype)
 
 
+def _arange_element(k: Any, i: Any, start: float, step: float, dtype: DType) -> Any:
+    if dtype.is_integer:
+        return k.cast(k.add(k.mul(i, k.index(int(step))), k.index(int(start))), dtype)
+    wide = k.add(k.mul(k.cast(i, "f64"), float(step)), float(start))
+    return k.cast(wide, dtype)
+
+
 arange_p = primitive(
     "arange",
     reference=_arange_reference,
@@ -64,6 +72,7 @@ arange_p = primitive(
     invalid=[
         Invalid((), "arange needs a numeric dtype; got bool.", {"start": 0, "step": 1, "size": 2, "dtype": bool_})
     ],
+    lower=IndexMap(lambda k, at, *, start, step, size, dtype: _arange_element(k, at[0], start, step, dtype)),
 )
 
 

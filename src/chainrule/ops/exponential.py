@@ -26,6 +26,7 @@ exp_p = elementwise(
     kind="float or complex",
     derivative=lambda y: y,
     edges=[Edge((-1000.0,), (0.0,), why="underflows to 0"), Edge((1000.0,), (np.inf,), why="overflows")],
+    lower=lambda k, x: k.exp(x),
 )
 
 def _expm1(x: np.ndarray) -> np.ndarray:
@@ -44,7 +45,8 @@ expm1_p = elementwise(
 )
 
 log_p = elementwise(
-    "log", lambda x: np.log(x), POSITIVE, kind="float or complex", derivative=lambda x: 1.0 / x, edges=_pole
+    "log", lambda x: np.log(x), POSITIVE, kind="float or complex", derivative=lambda x: 1.0 / x, edges=_pole,
+    lower=lambda k, x: k.log(x)
 )
 log2_p = elementwise(
     "log2", lambda x: np.log2(x), POSITIVE, kind="float or complex", derivative=lambda x: 1.0 / (x * _LN2), edges=_pole

@@ -19,6 +19,7 @@ import numpy as np
 from chainrule.core.bind import bind
 from chainrule.core.dtypes import DType, float32, int64, to_dtype
 from chainrule.core.errors import DTypeError, IndexRangeError, ShapeError, user_location
+from chainrule.core.lowering import IndexMap
 from chainrule.core.primitive import Invalid, Primitive, Sample, TensorType, primitive
 from chainrule.core.tensor import Tensor
 from chainrule.ops._inputs import as_tensor, axis_index, cast
@@ -125,9 +126,17 @@ def _gather(x: np.ndarray, indices: np.ndarray, *, axes: Axes) -> np.ndarray:
     return np.moveaxis(x, axes, range(len(axes)))[rows]
 
 
+def _gather_element(k: Any, at: Sequence[Any], x: Any, indices: Any, *, axes: Axes) -> Any:
+    batch = indices.ndim - 1
+    rest = iter(at[batch:])
+    row = {a: k.position(indices(k.index(j), *at[:batch]), x.shape[a]) for j, a in enumerate(axes)}
+    return x(*(row[a] if a in row else next(rest) for a in range(x.ndim)))
+
+
 gather_p = primitive(
     "gather",
     reference=_gather,
+    lower=IndexMap(_gather_element),
     shape=lambda x, indices, *, axes: _type("gather", x, indices, axes),
     linear=(0,),
     transpose=(

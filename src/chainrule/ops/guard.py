@@ -7,10 +7,13 @@ nobody reads its output.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from chainrule.core.bind import bind
 from chainrule.core.errors import DataError, IndexRangeError, NonFiniteError
+from chainrule.core.lowering import Pointwise
 from chainrule.core.primitive import Edge, Invalid, Sample, primitive
 from chainrule.core.tensor import Tensor
 from chainrule.ops._inputs import as_tensor
@@ -44,6 +47,7 @@ def _finite(x: np.ndarray, *, what: str) -> np.ndarray:
 check_finite_p = primitive(
     "check_finite",
     reference=_finite,
+    lower=Pointwise(lambda k, x, *, what: k.check(k.lt(k.abs(x), float("inf")), x)),
     shape=elementwise_shape("check_finite", "float"),
     vjp=_unchanged,
     jvp=_tangent,
@@ -95,11 +99,17 @@ def _labels(labels: np.ndarray, *, classes: int, ignore: int | None) -> np.ndarr
     return labels
 
 
+def _labels_element(k: Any, labels: Any, *, classes: int, ignore: int | None) -> Any:
+    good = k.both(k.ge(labels, 0), k.lt(labels, classes))
+    return k.check(good if ignore is None else k.either(good, k.eq(labels, ignore)), labels)
+
+
 _TEN = {"classes": 10, "ignore": None}
 
 check_labels_p = primitive(
     "check_labels",
     reference=_labels,
+    lower=Pointwise(_labels_element),
     shape=elementwise_shape("check_labels", "integer"),
     effect=True,
     flops=lambda labels, *, classes, ignore: 0,

@@ -8,12 +8,14 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from chainrule.core.bind import bind
 from chainrule.core.dtypes import promote
 from chainrule.core.errors import DTypeError, ShapeError
+from chainrule.core.lowering import IndexMap
 from chainrule.core.primitive import Invalid, Primitive, Sample, TensorType, primitive
 from chainrule.core.tensor import Tensor, concrete_value
 from chainrule.ops._inputs import as_tensor, axes_tuple, axis_index, cast, constant
@@ -46,6 +48,16 @@ def _concat_shape(*types: TensorType, axis: int) -> TensorType:
     return TensorType((*first.shape[:axis], sum(t.shape[axis] for t in types), *first.shape[axis + 1 :]), first.dtype)
 
 
+def _concat_element(k: Any, at: Sequence[Any], *xs: Any, axis: int) -> Any:
+    chosen = None
+    for x in reversed([x for x in xs if x.shape[axis]]):
+        start = sum(other.shape[axis] for other in xs[: xs.index(x)])
+        inside = k.within(at[axis], start, start + x.shape[axis])
+        value = x(*(k.sub(i, start) if a == axis else i for a, i in enumerate(at)), where=inside)
+        chosen = value if chosen is None else k.select(inside, value, chosen)
+    return chosen
+
+
 def _concat_transpose(g: Tensor, xs_shape: Sequence[tuple[int, ...]], *, axis: int) -> list[Tensor]:
     bounds = list(itertools.accumulate((shape[axis] for shape in xs_shape), initial=0))
     return [narrow(g, axis, a, b) for a, b in itertools.pairwise(bounds)]
@@ -57,6 +69,7 @@ concat_p = primitive(
     shape=_concat_shape,
     linear="all",
     transpose=_concat_transpose,
+    lower=IndexMap(_concat_element),
     samples=[
         Sample(((2,), (3,)), {"axis": 0}),
         Sample(((2, 3), (1, 3), (2, 3)), {"axis": 0}),

@@ -18,6 +18,7 @@ import numpy as np
 from chainrule.core.bind import bind
 from chainrule.core.dtypes import DType, bfloat16, float32, float64
 from chainrule.core.errors import DTypeError, ShapeError, user_location
+from chainrule.core.lowering import Contraction
 from chainrule.core.primitive import Invalid, Primitive, Sample, TensorType, primitive
 from chainrule.core.tensor import Tensor
 from chainrule.ops._inputs import axes_tuple, axis_index, cast, pair
@@ -125,6 +126,7 @@ matmul_p: Primitive = primitive(
         ),
         Invalid((np.zeros((1, 1), bool),) * 2, "matmul needs a numeric tensor; got bool: use .astype(cr.float32)."),
     ],
+    lower=Contraction("matmul"),
 )
 
 

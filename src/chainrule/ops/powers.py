@@ -25,6 +25,7 @@ square_p = elementwise(
     kind="numeric or complex",
     derivative=lambda x: 2.0 * x,
     edges=[Edge((0.0,), (0.0,), why="the lowest point")],
+    lower=lambda k, x: k.mul(x, x),
 )
 
 sqrt_p = elementwise(
@@ -34,6 +35,7 @@ sqrt_p = elementwise(
     kind="float or complex",
     derivative=lambda y: 0.5 / y,
     edges=[Edge((0.0,), (np.inf,), why="a vertical tangent"), Edge((-1.0,), (np.nan,), why="no real root")],
+    lower=lambda k, x: k.sqrt(x),
 )
 
 rsqrt_p = elementwise(
@@ -44,6 +46,7 @@ rsqrt_p = elementwise(
     flops=2,
     derivative=lambda y: -0.5 * y * y * y,
     edges=[Edge((0.0,), (-np.inf,), why="a pole"), Edge((-1.0,), (np.nan,), why="no real root")],
+    lower=lambda k, x: k.div(1.0, k.sqrt(x)),
 )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from chainrule.core.bind import bind
 from chainrule.core.dtypes import bool_
+from chainrule.core.lowering import Reduction
 from chainrule.core.primitive import Edge, Invalid, Primitive, Sample, primitive
 from chainrule.core.tensor import Tensor
 from chainrule.ops._inputs import as_tensor, axes_tuple, cast
@@ -33,6 +34,7 @@ sum_p = primitive(
     flops=lambda x, *, axis, keepdims: x.size,
     samples=reductions(),
     invalid=refuses_axes("sum", "numeric or complex"),
+    lower=Reduction("add"),
 )
 
 
@@ -64,6 +66,7 @@ def _extreme(name: str, function: Callable) -> Primitive:
         vjp=vjp,
         jvp=jvp,
         flops=lambda x, *, axis, keepdims: x.size,
+        lower=Reduction(name),
         samples=reductions(empty=False),
         edges=[
             Edge((sign * np.array([1.0, 2.0, 2.0]),), (np.array([0.0, 0.5, 0.5]),), whole, "ties share equally"),

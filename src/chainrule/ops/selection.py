@@ -34,6 +34,7 @@ maximum_p = elementwise(
         Edge((np.nan, 1.0), (1.0, 1.0), why="NaN: no order, both"),
         Edge((2.0, 1.0), (1.0, 0.0), why="the larger takes all"),
     ],
+    lower=lambda k, x1, x2: k.maximum(x1, x2),
 )
 
 minimum_p = elementwise(
@@ -51,6 +52,7 @@ minimum_p = elementwise(
         Edge((np.nan, 1.0), (1.0, 1.0), why="NaN: no order, both"),
         Edge((2.0, 1.0), (0.0, 1.0), why="the smaller takes all"),
     ],
+    lower=lambda k, x1, x2: k.minimum(x1, x2),
 )
 
 _bounds = np.array([0, 3]), np.array([-1, 1]), np.array([2, 2])
@@ -159,6 +161,7 @@ where_p = primitive(
             "neither is 1. Reshape one of them, or add an axis with x[:, None].",
         ),
     ],
+    lower=lambda k, condition, x1, x2: k.select(condition, x1, x2),
 )  # fmt: skip
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from chainrule.core.bind import bind
 from chainrule.core.errors import ShapeError
+from chainrule.core.lowering import IndexMap
 from chainrule.core.primitive import Invalid, Primitive, Sample, TensorType, primitive
 from chainrule.core.tensor import Tensor
 from chainrule.ops._inputs import as_tensor, axes_tuple, axis_index, shape_tuple
@@ -62,6 +64,7 @@ reshape_p = primitive(
             {"shape": (4, 2)},
         ),
     ],
+    lower=IndexMap(lambda k, at, x, *, shape: x(*k.unflat(k.flat(at, shape), x.shape)), view=True),
 )
 
 
@@ -94,7 +97,13 @@ permute_dims_p: Primitive = primitive(
             (np.zeros((2, 3)),), "permute_dims: axes (0,) must name each of the 2 axes of (2, 3) once.", {"axes": (0,)}
         ),
     ],
+    lower=IndexMap(lambda k, at, x, *, axes: x(*(at[axes.index(a)] for a in range(x.ndim))), view=True),
 )
+
+
+def _broadcast_element(k: Any, at: Sequence[Any], x: Any, *, shape: tuple[int, ...]) -> Any:
+    tail = at[len(shape) - x.ndim :]
+    return x(*(k.index(0) if n == 1 else i for i, n in zip(tail, x.shape)))
 
 
 def _broadcast_shape(x: TensorType, *, shape: tuple[int, ...]) -> TensorType:
@@ -130,6 +139,7 @@ broadcast_to_p = primitive(
         ),
         Invalid((np.zeros((2, 3)),), "broadcast_to: (2, 3) has more axes than (3,).", {"shape": (3,)}),
     ],
+    lower=IndexMap(_broadcast_element, view=True),
 )
 
 

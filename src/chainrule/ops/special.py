@@ -61,6 +61,7 @@ relu_p = elementwise(
         Edge((np.nan,), (1.0,), why="NaN stays NaN and passes the gradient on"),
     ],
     source="Nair and Hinton, ICML 2010",
+    lower=lambda k, x: k.select(k.lt(x, 0), 0, x),
 )
 
 _2_SQRTPI = 1.1283791670955126  # 2 / sqrt(pi)

@@ -1,0 +1,144 @@
+"""The order of kernels, which outputs take over an input's memory, and where temporaries lie in the arena.
+
+Kernels come as the graph made them, each after what it reads. An output that takes over the memory of a state input is
+written after everyone has read that input, and after every check that may stop the step: a step that stops changes no
+state. Where that order is impossible (two states that swap), the output gets memory of its own.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+
+from chainrule.compiler import expr
+from chainrule.compiler.kernels import Buffer, Kernel, Loops, Product, Program, Stage, Store
+
+__all__ = ["ordered", "plan_arena"]
+
+ALIGN = 128  # bytes between the starts of two buffers: a pair of cache lines
+
+
+def ordered(kernels: Sequence[Kernel]) -> list[Kernel]:
+    """Return the kernels in an order in which state is written last; outputs that can't be in place lose `state`."""
+    for kernel in kernels:
+        kernel.finish()
+    _separate(kernels)
+    while True:
+        edges = _edges(kernels)
+        order = _sorted(kernels, edges)
+        if order is not None:
+            return order
+        for kernel in kernels:
+            for buffer in kernel.writes:
+                buffer.state = None
+
+
+def _separate(kernels: Sequence[Kernel]) -> None:
+    """Take `state` from outputs whose own kernel reads the input elsewhere, or may stop the step half-way."""
+    for kernel in kernels:
+        for buffer in kernel.writes:
+            if buffer.state is None:
+                continue
+            unsafe = kernel.checks or not isinstance(kernel, (Loops, Product))
+            if isinstance(kernel, Product):
+                unsafe = unsafe or buffer.state in (kernel.left[0], kernel.right[0])
+            if unsafe or not _same_places(kernel, buffer):
+                buffer.state = None
+
+
+def _same_places(kernel: Kernel, buffer: Buffer) -> bool:
+    """Return whether a kernel reads the old state only where, and before, it writes the new."""
+    if buffer.state not in kernel.reads:
+        return True
+    stages = kernel.stages if isinstance(kernel, Loops) else [Stage((), list(kernel.statements()))]
+    writing = None
+    for number, stage in enumerate(stages):
+        for s in stage.statements:
+            if isinstance(s, Store) and s.view.buffer is buffer:
+                if writing is not None:
+                    return False
+                writing = (number, s)
+    if writing is None:
+        return False
+    place = writing[1].view.address(writing[1].at)
+    for number, stage in enumerate(stages):
+        for s in stage.statements:
+            for part in expr.walk([s.value, *(s.at if isinstance(s, Store) else ())]):
+                if part.op == "load" and part.data.buffer is buffer.state:
+                    if number > writing[0]:
+                        return False
+                    if len(part.args) > len(part.data.shape) or part.data.address(part.args) is not place:
+                        return False
+                    if number < writing[0]:
+                        return False
+    return True
+
+
+def _edges(kernels: Sequence[Kernel]) -> dict[int, set[int]]:
+    """Return for each kernel the kernels that come before it."""
+    before: dict[int, set[int]] = {n: set() for n in range(len(kernels))}
+    writers: dict[Buffer, list[int]] = {}
+    readers: dict[Buffer, list[int]] = {}
+    checks = [n for n, kernel in enumerate(kernels) if kernel.checks]
+    for n, kernel in enumerate(kernels):
+        for buffer in kernel.writes:
+            writers.setdefault(buffer, []).append(n)
+        for buffer in kernel.reads:
+            readers.setdefault(buffer, []).append(n)
+    for n, kernel in enumerate(kernels):
+        for buffer in kernel.reads:
+            before[n].update(w for w in writers.get(buffer, ()) if w < n)
+            before[n].update(w for w in writers.get(buffer, ()) if w > n and buffer.place == "arena")
+        for buffer in kernel.writes:
+            before[n].update(w for w in writers.get(buffer, ()) if w < n)
+            if buffer.state is not None:
+                before[n].update(r for r in readers.get(buffer.state, ()) if r != n)
+                before[n].update(c for c in checks if c != n)
+        before[n].discard(n)
+    return before
+
+
+def _sorted(kernels: Sequence[Kernel], before: dict[int, set[int]]) -> list[Kernel] | None:
+    """Return the kernels in the first possible order, or None where there is none."""
+    after: dict[int, list[int]] = {n: [] for n in before}
+    waiting = {n: len(b) for n, b in before.items()}
+    for n, earlier in before.items():
+        for m in earlier:
+            after[m].append(n)
+    ready = [n for n, count in waiting.items() if count == 0]
+    heapq.heapify(ready)
+    order: list[Kernel] = []
+    while ready:
+        n = heapq.heappop(ready)
+        order.append(kernels[n])
+        for m in after[n]:
+            waiting[m] -= 1
+            if not waiting[m]:
+                heapq.heappush(ready, m)
+    return order if len(order) == len(kernels) else None
+
+
+def plan_arena(program: Program) -> None:
+    """Place every temporary: buffers that are never alive together may share memory. Sets `slot` and `arena`."""
+    first: dict[Buffer, int] = {}
+    last: dict[Buffer, int] = {}
+    for n, kernel in enumerate(program.kernels):
+        for buffer in (*kernel.writes, *kernel.reads):
+            if buffer.place == "arena":
+                first.setdefault(buffer, n)
+                last[buffer] = n
+    placed: list[tuple[int, int, Buffer]] = []  # offset, size, buffer
+    top = 0
+    for buffer in sorted(first, key=lambda b: (-b.nbytes, first[b])):
+        size = -(-max(buffer.nbytes, 1) // ALIGN) * ALIGN
+        offset = 0
+        for start, length, other in placed:
+            if first[other] <= last[buffer] and first[buffer] <= last[other]:
+                if offset + size <= start:
+                    break
+                offset = max(offset, start + length)
+        buffer.slot = offset
+        placed.append((offset, size, buffer))
+        placed.sort(key=lambda p: (p[0], p[1]))
+        top = max(top, offset + size)
+    program.arena = top

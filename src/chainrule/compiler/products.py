@@ -1,0 +1,453 @@
+"""Contractions of a graph as strided sums of products: matmul, convolution and its two gradients.
+
+An operand is used where it lies if its strides are constant; otherwise it is packed, a copy that `explain()` shows.
+Convolution weights are packed [kernel, in, out] for the forward pass and [kernel, out, in] for the
+gradient of the input, so that channels are the columns.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from chainrule.compiler import expr
+from chainrule.compiler.contraction import Axis, Contraction
+from chainrule.compiler.expr import Expr, k
+from chainrule.compiler.kernels import Buffer, Product, Store, View, row_major
+from chainrule.compiler.layouts import gradient_halo, placed
+from chainrule.core.graph import Equation, Variable
+
+if TYPE_CHECKING:
+    from chainrule.compiler.schedule import Scheduler
+
+__all__ = ["FORMS"]
+
+class Operand(NamedTuple):
+    """Where an operand's elements lie: a buffer, the place of the first, and a stride per axis variable."""
+
+    buffer: Buffer
+    offset: int
+    strides: dict[Expr, int]
+
+    def stride(self, v: Expr) -> int:
+        """Return how far neighbours along an axis variable are apart."""
+        return self.strides.get(v, 0)
+
+
+def operand(s: Scheduler, element: Expr) -> Operand | None:
+    """Return the strides of an element that is a plain load, or None."""
+    if element.op != "load" or len(element.args) > len(element.data.shape):
+        return None
+    offset, factors = expr.terms(element.data.address(element.args))
+    if any(v.op != "axis" for v in factors):
+        return None
+    return Operand(element.data.buffer, offset, factors)
+
+
+def packed(s: Scheduler, axes: Sequence[Expr], element: Expr) -> Operand:
+    """Copy an operand into memory with its axes in the given order, and return it."""
+    kind = element.kind
+    extents = tuple(v.data[1] for v in axes)
+    view = s.temporary(kind, extents)
+    fresh = tuple(expr.index(0) if n == 1 else expr.axis(n) for n in extents)
+    change = dict(zip(axes, fresh, strict=True))
+    value = expr.rebuild(element, lambda e: change.get(e))
+    s.merger.item(tuple(v for v in fresh if v.op == "axis"), (), [Store(view, fresh, value)], None)
+    return Operand(view.buffer, 0, dict(zip(axes, row_major(extents), strict=True)))
+
+
+def emit(
+    s: Scheduler,
+    e: Equation,
+    left: Operand,
+    right: Operand,
+    batch: Sequence[Expr],
+    rows: Sequence[Expr],
+    columns: Sequence[Expr],
+    sums: Sequence[Expr],
+    view: View,
+    at: Sequence[Expr],
+    kind: str,
+    joinable: bool = True,
+) -> None:
+    """Append the contraction that stores its sums at `at`."""
+
+    def specified(variables: Sequence[Expr]) -> tuple[Axis, ...]:
+        return tuple(Axis(v.data[1], left.stride(v), right.stride(v)) for v in variables)
+
+    columns = columns or (expr.axis(1),)
+    spec = Contraction(
+        specified(batch),
+        specified(rows),
+        specified(columns),
+        specified(sums),
+        kind,
+        left.buffer.kind,
+        right.buffer.kind,
+    )
+    total = expr.symbol(kind)
+    at = tuple(expr.index(0) if n == 1 else i for i, n in zip(at, view.shape, strict=True))
+    store = Store(view, at, k.cast(total, view.buffer.kind))
+    s.merger.product(
+        Product(
+            [e],
+            spec=spec,
+            left=(left.buffer, left.offset),
+            right=(right.buffer, right.offset),
+            batch=tuple(batch),
+            rows=tuple(rows),
+            columns=tuple(columns),
+            total=total,
+            epilogue=[store],
+            joinable=joinable,
+        )
+    )
+
+
+def accumulator(e: Equation) -> str:
+    """Return the kind in which a contraction sums."""
+    kinds = {"f64": "f64", "f32": "f32", "bf16": "f32"}
+    return kinds[e.inputs[0].type.dtype.short]
+
+
+# ---------------------------------------------------------------------------------------------------- matmul
+def matmul(s: Scheduler, e: Equation) -> None:
+    """y[..., i, j] = sum over p of x1[..., i, p] x2[..., p, j]."""
+    x1, x2 = e.inputs
+    (y,) = e.outputs
+    m, n, depth = y.shape[-2], y.shape[-1], x1.shape[-1]
+    i, j, p = expr.axis(m), expr.axis(n), expr.axis(depth)
+    batch = tuple(expr.axis(b) for b in y.shape[:-2])
+    first, second = at_of(x1, batch, i, p), at_of(x2, batch, p, j)
+    left_batch = [b for b, a in zip(batch[len(batch) - len(x1.shape) + 2 :], x1.shape[:-2], strict=True) if a != 1]
+    right_batch = [b for b, a in zip(batch[len(batch) - len(x2.shape) + 2 :], x2.shape[:-2], strict=True) if a != 1]
+    left = operand(s, s.element(x1, first)) or packed(s, [*left_batch, i, p], s.element(x1, first))
+    right = operand(s, s.element(x2, second)) or packed(s, [*right_batch, p, j], s.element(x2, second))
+    view = s.allocate(y)
+    emit(s, e, left, right, batch, (i,), (j,), (p,), view, (*batch, i, j), accumulator(e))
+
+
+def at_of(x: Variable, batch: Sequence[Expr], row: Expr, column: Expr) -> tuple[Expr, ...]:
+    """Return the indices of a stack of matrices whose stack axes broadcast."""
+    front = batch[len(batch) - len(x.shape) + 2 :]
+    found = [*front, row, column]
+    return tuple(expr.index(0) if n == 1 else v for n, v in zip(x.shape, found, strict=True))
+
+
+# ---------------------------------------------------------------------------------------------------- convolution
+class Geometry(NamedTuple):
+    """The axes of a convolution."""
+
+    n: Expr
+    groups: int
+    group: Expr
+    kernel: tuple[Expr, ...]
+    inputs: Expr  # channels per group
+    outputs: Expr  # channels per group
+    stride: tuple[int, ...]
+    low: tuple[int, ...]
+    dilation: tuple[int, ...]
+
+
+def geometry(e: Equation, batch: int, channels: int, out: int, kernel: Sequence[int]) -> Geometry:
+    """Return fresh axis variables for a convolution."""
+    groups = e.attributes["groups"]
+    return Geometry(
+        expr.axis(batch),
+        groups,
+        expr.axis(groups),
+        tuple(expr.axis(x) for x in kernel),
+        expr.axis(channels // groups),
+        expr.axis(out // groups),
+        e.attributes["stride"],
+        tuple(low for low, _ in e.attributes["padding"]),
+        e.attributes["dilation"],
+    )
+
+
+def image(s: Scheduler, v: Variable, halo: Sequence[tuple[int, int]]) -> View:
+    """Return an image in memory with channels innermost and at least this border of zeros."""
+    want = (0, *range(2, len(v.shape)), 1)
+    view = s.views.get(v)
+    have = s.layouts.halo(v) if view is not None and view.buffer.place == "arena" else None
+    have = have or ((0, 0),) * len(v.shape)
+    wide = all(a <= c and b <= d for (a, b), (c, d) in zip(halo, have[2:], strict=True))
+    if view is not None and wide and (view.strides[1] == 1 or v.shape[1] == 1):
+        return view
+    key = (v, "image")
+    known = s.layouts.copies.get(key)
+    if known is not None:
+        return known
+    whole = ((0, 0), (0, 0), *s.layouts.halos.get(v, tuple(halo)))
+    view = placed(v.shape, v.type.dtype.short, want, whole)
+    border = s.layouts.zeros(view, whole)
+    if border is not None:
+        s.kernels.append(border)
+    s.fill(view, lambda at: s.element(v, at))
+    s.layouts.copies[key] = view
+    return view
+
+
+def kernel_weights(s: Scheduler, w: Variable, g: Geometry, flip: bool) -> Operand:
+    """Return the weights packed [group, kernel, in, out], or [group, kernel, out, in] to go back."""
+    channel = k.add(k.mul(g.group, expr.index(g.outputs.data[1])), g.outputs)
+    element = s.element(w, (channel, g.inputs, *g.kernel))
+    inner = (g.outputs, g.inputs) if flip else (g.inputs, g.outputs)
+    axes = [v for v in (g.group, *g.kernel, *inner) if v.data[1] > 1]
+    zero = {v: expr.index(0) for v in (g.group, *g.kernel, *inner) if v.data[1] == 1}
+    return packed(s, axes, expr.rebuild(element, lambda x: zero.get(x)))
+
+
+def strided(view: View, parts: dict[Expr, int], offset: int) -> Operand:
+    """Return an operand from strides per axis variable; `offset` counts from the view's first element."""
+    return Operand(view.buffer, view.offset + offset, {v: c for v, c in parts.items() if v.data[1] > 1})
+
+
+def convolution(s: Scheduler, e: Equation) -> None:
+    """y[b, o, q] = sum over c, r of w[o, c, r] x[b, c, s q + d r - low]."""
+    x, w = e.inputs
+    (y,) = e.outputs
+    g = geometry(e, x.shape[0], x.shape[1], w.shape[0], w.shape[2:])
+    places = tuple(expr.axis(q) for q in y.shape[2:])
+    if e.attributes["groups"] > 1 and g.inputs.data[1] * g.outputs.data[1] < 16:
+        _depthwise(s, e, g, places)
+        return
+    view_x = image(s, x, e.attributes["padding"])
+    strides = view_x.strides
+    parts = {g.n: strides[0], g.group: strides[1] * g.inputs.data[1], g.inputs: strides[1]}
+    for q, r, st, d, stride in zip(places, g.kernel, g.stride, g.dilation, strides[2:], strict=True):
+        parts[q], parts[r] = st * stride, d * stride
+    offset = -sum(low * stride for low, stride in zip(g.low, strides[2:], strict=True))
+    left = strided(view_x, parts, offset)
+    right = kernel_weights(s, w, g, flip=False)
+    view = s.allocate(y)
+    channel = k.add(k.mul(g.group, expr.index(g.outputs.data[1])), g.outputs)
+    sums = (*g.kernel, g.inputs)
+    at = (g.n, channel, *places)
+    emit(s, e, left, right, (g.group,), (g.n, *places), (g.outputs,), sums, view, at, accumulator(e), g.groups == 1)
+
+
+def convolution_weight_gradient(s: Scheduler, e: Equation) -> None:
+    """dw[o, c, r] = sum over b, q of dy[b, o, q] x[b, c, s q + d r - low]."""
+    x, dy = e.inputs
+    (dw,) = e.outputs
+    g = geometry(e, x.shape[0], x.shape[1], dy.shape[1], dw.shape[2:])
+    places = tuple(expr.axis(q) for q in dy.shape[2:])
+    if e.attributes["groups"] > 1 and g.inputs.data[1] * g.outputs.data[1] < 16:
+        _depthwise_weights(s, e, g, places)
+        return
+    view_x, view_dy = image(s, x, e.attributes["padding"]), image(s, dy, ((0, 0),) * len(places))
+    strides = view_x.strides
+    parts = {g.n: strides[0], g.group: strides[1] * g.inputs.data[1], g.inputs: strides[1]}
+    other = {g.n: view_dy.strides[0], g.group: view_dy.strides[1] * g.outputs.data[1], g.outputs: view_dy.strides[1]}
+    for q, r, st, d, stride, out in zip(
+        places, g.kernel, g.stride, g.dilation, strides[2:], view_dy.strides[2:], strict=True
+    ):
+        parts[q], parts[r], other[q] = st * stride, d * stride, out
+    offset = -sum(low * stride for low, stride in zip(g.low, strides[2:], strict=True))
+    left, right = strided(view_x, parts, offset), strided(view_dy, other, 0)
+    view = s.allocate(dw)
+    channel = k.add(k.mul(g.group, expr.index(g.outputs.data[1])), g.outputs)
+    rows = (*g.kernel, g.inputs)
+    at = (channel, g.inputs, *g.kernel)
+    emit(
+        s, e, left, right, (g.group,), rows, (g.outputs,), (g.n, *places), view, at, accumulator(e), g.groups == 1
+    )
+
+
+def convolution_input_gradient(s: Scheduler, e: Equation) -> None:
+    """dx[b, c, p] = sum over o, r and places q with s q + d r - low = p of w[o, c, r] dy[b, o, q].
+
+    With stride s the places p of each remainder p mod s are a contraction of their own.
+    """
+    dy, w = e.inputs
+    (dx,) = e.outputs
+    g = geometry(e, dy.shape[0], dx.shape[1], dy.shape[1], w.shape[2:])
+    if e.attributes["groups"] > 1 and g.inputs.data[1] * g.outputs.data[1] < 16:
+        _depthwise_back(s, e, g)
+        return
+    view_dy = image(s, dy, gradient_halo(e.attributes["size"], dy.shape[2:], e, w.shape[2:]))
+    right = kernel_weights(s, w, g, flip=True)
+    view = s.allocate(dx)
+    phases = [_phases(*rule) for rule in zip(dx.shape[2:], g.kernel, g.stride, g.low, g.dilation, strict=True)]
+    one = all(len(p) == 1 for p in phases) and g.groups == 1
+    covered = True
+    for combination in itertools.product(*phases):
+        if all(taps for _, _, taps in combination):
+            _phase(s, e, g, view_dy, right, view, combination, one)
+        else:
+            covered = False
+    if not covered:
+        _fill_gaps(s, view, phases)
+
+
+def _phases(n: int, r: Expr, stride: int, low: int, dilation: int) -> list[tuple[int, int, list[tuple[int, int]]]]:
+    """Return (first place, number of places, [(tap, place in dy of the first)]) for each remainder of the stride."""
+    found = []
+    for first in range(min(stride, n)):
+        taps = []
+        for tap in range(r.data[1]):
+            shifted = first + low - dilation * tap
+            if shifted % stride == 0:
+                taps.append((tap, shifted // stride))
+        found.append((first, len(range(first, n, stride)), taps))
+    return found
+
+
+def _phase(
+    s: Scheduler,
+    e: Equation,
+    g: Geometry,
+    dy: View,
+    right: Operand,
+    view: View,
+    combination: Sequence[tuple[int, int, list[tuple[int, int]]]],
+    joinable: bool,
+) -> None:
+    places, taps, at = [], [], []
+    channel = k.add(k.mul(g.group, expr.index(g.inputs.data[1])), g.inputs)
+    parts = {g.n: dy.strides[0], g.group: dy.strides[1] * g.outputs.data[1], g.outputs: dy.strides[1]}
+    other = {g.group: right.stride(g.group), g.outputs: right.stride(g.outputs), g.inputs: right.stride(g.inputs)}
+    offset = other_offset = 0
+    for (first, count, reached), r, stride, step in zip(combination, g.kernel, g.stride, dy.strides[2:], strict=True):
+        place, tap = expr.axis(count), expr.axis(len(reached))
+        places.append(place)
+        taps.append(tap)
+        at.append(k.add(k.mul(place, expr.index(stride)), expr.index(first)))
+        offset += reached[0][1] * step
+        other_offset += reached[0][0] * right.stride(r)
+        parts[place] = step
+        if len(reached) > 1:
+            parts[tap] = (reached[1][1] - reached[0][1]) * step
+            other[tap] = (reached[1][0] - reached[0][0]) * right.stride(r)
+    left = strided(dy, parts, offset)
+    packed_weights = Operand(right.buffer, right.offset + other_offset, {v: c for v, c in other.items() if c})
+    rows, sums = (g.n, *places), (*taps, g.outputs)
+    target = (g.n, channel, *at)
+    emit(s, e, left, packed_weights, (g.group,), rows, (g.inputs,), sums, view, target, accumulator(e), joinable)
+
+
+def _fill_gaps(s: Scheduler, view: View, phases: Sequence) -> None:
+    """Write zeros where no window reaches (a stride above the kernel's size)."""
+    for combination in itertools.product(*phases):
+        if all(taps for _, _, taps in combination):
+            continue
+        fresh = [expr.axis(n) for n in view.shape[:2]]
+        at: list[Expr] = list(fresh)
+        for (first, count, _), stride_axis in zip(combination, range(len(combination)), strict=True):
+            v = expr.axis(count)
+            fresh.append(v)
+            step = len(phases[stride_axis])
+            at.append(k.add(k.mul(v, expr.index(step)), expr.index(first)))
+        order = [fresh[a] for a in view.order if fresh[a].data[1] > 1]
+        where = tuple(expr.index(0) if n == 1 else i for n, i in zip(view.shape, at, strict=True))
+        zero = {v: expr.index(0) for v in fresh if v.data[1] == 1}
+        where = tuple(expr.rebuild(i, lambda x, zero=zero: zero.get(x)) for i in where)
+        s.merger.item(tuple(order), (), [Store(view, where, expr.constant(0, view.buffer.kind))], None)
+
+
+# ---------------------------------------------------------------------------------------------------- few channels
+def _dense(index: Expr, extent: int) -> Expr:
+    return index if extent > 1 else expr.index(0)
+
+
+def _plain(variables: Sequence[Expr]) -> tuple[Expr, ...]:
+    return tuple(v for v in variables if v.data[1] > 1)
+
+
+def _ones(variables: Sequence[Expr]) -> dict[Expr, Expr]:
+    return {v: expr.index(0) for v in variables if v.data[1] == 1}
+
+
+def _reduce(
+    s: Scheduler, value: Expr, outer: Sequence[Expr], summed: Sequence[Expr], view: View, at: Sequence[Expr]
+) -> None:
+    """Sum products by a loop kernel, channels side by side."""
+    ones = _ones([*outer, *summed])
+    swap = lambda x: expr.rebuild(x, lambda p: ones.get(p))  # noqa: E731
+    s.reduction("add", swap(value), _plain(outer), _plain(summed), view, tuple(swap(i) for i in at))
+
+
+def _depthwise(s: Scheduler, e: Equation, g: Geometry, places: Sequence[Expr]) -> None:
+    """Groups of few channels: each output is a short sum, neighbouring channels share a vector."""
+    x, w = e.inputs
+    (y,) = e.outputs
+    out = expr.axis(y.shape[1])
+    group, _ = k.divmod(out, g.outputs.data[1])
+    view_x = image(s, x, e.attributes["padding"])
+    source = k.add(k.mul(group, expr.index(g.inputs.data[1])), g.inputs)
+    at = [k.add(k.mul(q, expr.index(st)), k.mul(r, expr.index(d))) for q, r, st, d in zip(places, g.kernel, g.stride, g.dilation, strict=True)]
+    shifted = _bordered(view_x, g.low, e.attributes["padding"])
+    value = k.mul(
+        k.cast(shifted.load((g.n, source, *at)), accumulator(e)),
+        k.cast(s.element(w, (out, g.inputs, *g.kernel)), accumulator(e)),
+    )
+    view = s.allocate(y)
+    _reduce(s, value, (g.n, *places, out), (*g.kernel, g.inputs), view, (g.n, out, *places))
+
+
+def _bordered(view: View, low: Sequence[int], padding: Sequence[tuple[int, int]]) -> View:
+    """Return an image with its border as ordinary elements."""
+    offset = view.offset - sum(a * st for a, st in zip(low, view.strides[2:], strict=True))
+    shape = (*view.shape[:2], *(n + a + b for n, (a, b) in zip(view.shape[2:], padding, strict=True)))
+    return View(view.buffer, shape, view.strides, offset)
+
+
+def _depthwise_weights(s: Scheduler, e: Equation, g: Geometry, places: Sequence[Expr]) -> None:
+    x, dy = e.inputs
+    (dw,) = e.outputs
+    out = expr.axis(dw.shape[0])
+    group, _ = k.divmod(out, g.outputs.data[1])
+    view_x = image(s, x, e.attributes["padding"])
+    source = k.add(k.mul(group, expr.index(g.inputs.data[1])), g.inputs)
+    at = [k.add(k.mul(q, expr.index(st)), k.mul(r, expr.index(d))) for q, r, st, d in zip(places, g.kernel, g.stride, g.dilation, strict=True)]
+    shifted = _bordered(view_x, g.low, e.attributes["padding"])
+    kind = accumulator(e)
+    value = k.mul(
+        k.cast(shifted.load((g.n, source, *at)), kind), k.cast(s.element(dy, (g.n, out, *places)), kind)
+    )
+    view = s.allocate(dw)
+    _reduce(s, value, (*g.kernel, g.inputs, out), (g.n, *places), view, (out, g.inputs, *g.kernel))
+
+
+def _depthwise_back(s: Scheduler, e: Equation, g: Geometry) -> None:
+    dy, w = e.inputs
+    (dx,) = e.outputs
+    channel = expr.axis(dx.shape[1])
+    group, within = k.divmod(channel, g.inputs.data[1])
+    halo = gradient_halo(e.attributes["size"], dy.shape[2:], e, w.shape[2:])
+    view_dy = image(s, dy, halo)
+    view = s.allocate(dx)
+    phases = [_phases(*rule) for rule in zip(dx.shape[2:], g.kernel, g.stride, g.low, g.dilation, strict=True)]
+    shifted = _bordered(view_dy, tuple(a for a, _ in halo), halo)
+    out = k.add(k.mul(group, expr.index(g.outputs.data[1])), g.outputs)
+    kind = accumulator(e)
+    covered = True
+    for combination in itertools.product(*phases):
+        if not all(taps for _, _, taps in combination):
+            covered = False
+            continue
+        fresh, taps, at, source, tap_at = [], [], [], [], []
+        for (first, count, reached), stride, (low, _) in zip(combination, g.stride, halo, strict=True):
+            place, tap = expr.axis(count), expr.axis(len(reached))
+            step = (reached[1][0] - reached[0][0], reached[1][1] - reached[0][1]) if len(reached) > 1 else (0, 0)
+            fresh.append(place)
+            taps.append(tap)
+            at.append(k.add(k.mul(place, expr.index(stride)), expr.index(first)))
+            tap_at.append(k.add(k.mul(tap, expr.index(step[0])), expr.index(reached[0][0])))
+            source.append(k.add(k.add(k.mul(tap, expr.index(step[1])), place), expr.index(reached[0][1] + low)))
+        value = k.mul(
+            k.cast(shifted.load((g.n, out, *source)), kind), k.cast(s.element(w, (out, within, *tap_at)), kind)
+        )
+        _reduce(s, value, (g.n, *fresh, channel), (*taps, g.outputs), view, (g.n, channel, *at))
+    if not covered:
+        _fill_gaps(s, view, phases)
+
+
+FORMS: dict[str, Callable[[Scheduler, Equation], None]] = {
+    "matmul": matmul,
+    "convolution": convolution,
+    "convolution_input_gradient": convolution_input_gradient,
+    "convolution_weight_gradient": convolution_weight_gradient,
+}

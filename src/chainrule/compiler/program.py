@@ -1,0 +1,225 @@
+"""A compiled graph: native code with its memory, called on NumPy arrays.
+
+State that the caller owns alone is updated where it lies; every other output is a new array. A check that fails ends the
+native step before any state has changed; the references then run the same inputs and raise the user's error.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule.compiler.executor import ReferenceExecutor
+from chainrule.compiler.kernels import Call, Program, View
+from chainrule.compiler.llvm import step as llvm_step
+from chainrule.compiler.llvm.machine import Loaded, compile_text, host_target
+from chainrule.compiler.llvm.pool import thread_pool
+from chainrule.compiler.ordering import plan_arena
+from chainrule.compiler.schedule import schedule
+from chainrule.core.dtypes import DType
+from chainrule.core.errors import ChainruleError
+from chainrule.core.graph import Graph
+
+__all__ = ["NativeExecutor"]
+
+ALIGN = 128
+PER_MICROSECOND = 20_000.0  # units of cost that one thread does in a microsecond
+
+
+def aligned(nbytes: int) -> tuple[np.ndarray, int]:
+    """Return bytes whose first is at a multiple of `ALIGN`, and its address."""
+    raw = np.empty(nbytes + ALIGN, np.uint8)
+    start = -raw.ctypes.data % ALIGN
+    return raw, raw.ctypes.data + start
+
+
+class NativeExecutor:
+    """A graph as native code, callable on arrays like `ReferenceExecutor`.
+
+    Args:
+        graph: a checked graph, after the passes.
+        takes: which output may take over the memory of which input, when the caller says that it owns it.
+        original: the graph whose references explain a failed check; default `graph`.
+    """
+
+    def __init__(self, graph: Graph, takes: Mapping[int, int] | None = None, original: Graph | None = None):
+        self.graph, self.original = graph, original or graph
+        self.target = host_target()
+        self.program: Program = schedule(graph, self.target.lanes(32), takes)
+        plan_arena(self.program)
+        self.written = llvm_step.write_program(self.program, self.target)
+        self.loaded = Loaded(compile_text(self.written.texts, self.target)) if self.written.texts else None
+        self._prepare()
+
+    def _prepare(self) -> None:
+        program = self.program
+        self.types = [(v.shape, v.dtype) for v in graph_outputs(self.graph)]
+        self.stretches: list[int | Call] = []
+        for item in self.written.stretches:
+            if isinstance(item, Call):
+                self.stretches.append(item)
+            else:
+                assert self.loaded is not None
+                self.stretches.append(self.loaded.address(item))
+        self.constants = [np.ascontiguousarray(v.constant) for _, v in program.constants]
+        self.states = [b.state.slot if b.place == "output" and b.state is not None else -1 for b in program.outputs]
+        self.aliases = [b.slot if b.place == "input" else -1 for b in program.outputs]
+        self.first = [program.outputs.index(b) for b in program.outputs]
+        self.count = llvm_step.FIRST + len(program.inputs) + len(program.outputs) + len(self.constants)
+        self.cost = self.written.cost / PER_MICROSECOND
+        self._lock = threading.Lock()
+        self._memory: _Memory | None = None
+
+    @property
+    def taken(self) -> list[int]:
+        """For each output the input whose memory it takes over when that is owned, or -1."""
+        return self.states
+
+    def __call__(self, inputs: Sequence[np.ndarray], owned: Sequence[bool] = ()) -> list[np.ndarray]:
+        """Run the step.
+
+        Args:
+            inputs: one array per graph input, of its type.
+            owned: per input whether the caller is the only one who holds the array; such state is updated in place.
+
+        Returns:
+            One array per graph output.
+
+        Raises:
+            ChainruleError: an operation refuses its data.
+        """
+        if self._lock.acquire(blocking=False):
+            try:
+                if self._memory is None:
+                    self._memory = _Memory(self)
+                return self._run(self._memory, inputs, owned)
+            finally:
+                self._lock.release()
+        return self._run(_Memory(self), inputs, owned)
+
+    def _run(self, memory: _Memory, inputs: Sequence[np.ndarray], owned: Sequence[bool]) -> list[np.ndarray]:
+        context = memory.context
+        context[llvm_step.FIRST - 1] = memory.scratch_for(thread_pool().size)
+        memory.flag[0] = 0
+        kept = [x if x.flags.c_contiguous else np.ascontiguousarray(x) for x in inputs]
+        place = llvm_step.FIRST
+        for array in kept:
+            context[place] = array.ctypes.data
+            place += 1
+        outputs: list[np.ndarray] = []
+        for number, (shape, dtype) in enumerate(self.types):
+            source = self.states[number]
+            if self.aliases[number] >= 0:
+                outputs.append(inputs[self.aliases[number]])
+            elif self.first[number] != number:
+                outputs.append(outputs[self.first[number]])
+            elif source >= 0 and owned and owned[source] and kept[source] is inputs[source]:
+                outputs.append(inputs[source])
+            else:
+                outputs.append(np.empty(shape, dtype))
+            context[place + number] = outputs[-1].ctypes.data
+        pool = thread_pool()
+        for stretch in self.stretches:
+            if isinstance(stretch, Call):
+                self._call(stretch, memory, kept, outputs)
+            elif pool.run(stretch, memory.address, None, self.cost):
+                self._explain(kept)
+        return outputs
+
+    def _call(
+        self, kernel: Call, memory: _Memory, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]
+    ) -> None:
+        (equation,) = kernel.equations
+        arrays = [self._array(v, memory, inputs, outputs) for v in kernel.inputs]
+        found = equation.primitive.run(arrays, dict(equation.attributes))
+        for view, array in zip(kernel.outputs, found, strict=True):
+            self._array(view, memory, inputs, outputs)[...] = array
+
+    def _array(
+        self, view: View, memory: _Memory, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]
+    ) -> np.ndarray:
+        """Return a tensor of the program as a NumPy array over its memory."""
+        buffer = view.buffer
+        dtype = numpy_dtype(buffer.kind)
+        if buffer.place == "arena":
+            flat = memory.slice(buffer.slot, buffer.size * dtype.itemsize).view(dtype)
+        else:
+            source = {"input": inputs, "output": outputs, "constant": self.constants}[buffer.place]
+            flat = source[buffer.slot].reshape(-1)
+        strides = tuple(s * dtype.itemsize for s in view.strides)
+        return np.lib.stride_tricks.as_strided(flat[view.offset :], view.shape, strides)
+
+    def _explain(self, inputs: Sequence[np.ndarray]) -> None:
+        """Raise the error of the failed check, as the references have it."""
+        ReferenceExecutor(self.original)(inputs)
+        raise ChainruleError(
+            f"{self.graph.name}: a check failed in the compiled step and not in its reference. "
+            "Please report this with the step."
+        )
+
+
+class _Memory:
+    """What one run needs: the context, the arena, private scratch for each thread, and the flag."""
+
+    def __init__(self, executor: NativeExecutor):
+        self.context = np.zeros(executor.count, np.int64)
+        self.address = self.context.ctypes.data
+        self.flag = np.zeros(1, np.int64)
+        try:
+            self.arena, self.base = aligned(executor.program.arena)
+        except MemoryError:
+            raise MemoryError(_too_large(executor.program)) from None
+        self.each = -(-executor.written.scratch // ALIGN) * ALIGN
+        self.threads = 0
+        self.scratch: Any = None
+        self.context[llvm_step.FLAG] = self.flag.ctypes.data
+        self.context[llvm_step.ARENA] = self.base
+        start = executor.count - len(executor.constants)
+        for n, array in enumerate(executor.constants):
+            self.context[start + n] = array.ctypes.data
+
+    def scratch_for(self, threads: int) -> int:
+        """Return the address of the threads' scratch."""
+        if threads > self.threads:
+            self.threads = threads
+            self.scratch, self.scratch_address = aligned(self.each * threads)
+        return self.scratch_address
+
+    def slice(self, offset: int, nbytes: int) -> np.ndarray:
+        """Return bytes of the arena."""
+        start = self.base - self.arena.ctypes.data + offset
+        return self.arena[start : start + nbytes]
+
+
+def _too_large(program: Program) -> str:
+    largest = sorted({b for x in program.kernels for b in x.writes if b.place == "arena"}, key=lambda b: -b.nbytes)[:3]
+    names = ", ".join(f"{b.kind}[{b.size}] {b.nbytes / 1e6:.0f} MB" for b in largest)
+    return (
+        f"the compiled step needs {program.arena / 1e6:.0f} MB for temporaries, which this machine does not have; the "
+        f"largest: {names}. Use a smaller batch, or cr.checkpoint."
+    )
+
+
+def graph_outputs(graph: Graph) -> list[Any]:
+    """Return the variables of the outputs."""
+    return list(graph.outputs)
+
+
+def numpy_dtype(kind: str) -> np.dtype:
+    """Return NumPy's dtype of a kind."""
+    return _DTYPES[kind]
+
+
+def _dtypes() -> dict[str, np.dtype]:
+    from chainrule.core import dtypes
+
+    return {d.short: d.numpy for d in vars(dtypes).values() if isinstance(d, DType)}
+
+
+_DTYPES = _dtypes()
+_ = (ctypes, math)

@@ -1,0 +1,533 @@
+"""The schedule: which values are stored, and which loops compute them.
+
+Equations are taken in order. A pointwise value is written into its consumers unless it is needed in memory: a result of
+the step, an operand of a contraction or of a call, or something dear with several consumers. What is stored becomes an
+item, and an item joins an earlier kernel where it can: the epilogue of the product that it reads, or a loop kernel over
+the same outer space. Reductions keep their outer space: rows stay in cache while they are summed and used again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from chainrule.compiler import expr
+from chainrule.compiler.expr import Expr, k
+from chainrule.compiler.kernels import Buffer, Call, Kernel, Loops, Product, Program, Stage, Store, Sum, View, row_major
+from chainrule.compiler.layouts import Layouts
+from chainrule.compiler.merging import Merger
+from chainrule.core.dtypes import dtype_of
+from chainrule.core.graph import Equation, Graph, Variable
+from chainrule.core.lowering import Contraction, IndexMap, Loop, Pointwise, Reduction
+
+__all__ = ["NATIVE", "Access", "Scheduler", "schedule"]
+
+NATIVE = frozenset(("f32", "f64", "bf16", *expr.BITS))  # dtypes that kernels compute with; complex numbers call back
+DEEP, DEAR, LARGE = 24, 6, 160  # operations in a row, worth storing once, too much to repeat
+SPLIT = 8192  # elements that are summed in parts when few sums go on at once
+
+
+def schedule(graph: Graph, lanes: int, takes: Mapping[int, int] | None = None) -> Program:
+    """Return the kernels of a graph.
+
+    Args:
+        graph: after the passes.
+        lanes: float32 lanes of the machine's vectors.
+        takes: which output may take over the memory of which input.
+
+    Returns:
+        The program; its arena is not planned yet.
+    """
+    return Scheduler(graph, lanes, takes or {}).run()
+
+
+class Access:
+    """An input of an index map: called with indices it gives the element there."""
+
+    def __init__(self, scheduler: Scheduler, variable: Variable, where: Expr | None):
+        self.scheduler, self.variable, self.where = scheduler, variable, where
+        self.shape, self.ndim, self.size = variable.shape, len(variable.shape), variable.size
+        self.kind = kind_of(variable)
+
+    def __call__(self, *at: Expr, where: Expr | None = None) -> Expr:
+        if where is None or (where.op == "const" and where.data):
+            where = self.where
+        elif self.where is not None:
+            where = k.both(where, self.where)
+        return self.scheduler.element(self.variable, at, where)
+
+
+def kind_of(v: Variable) -> str:
+    """Return the kind of a variable's elements."""
+    return dtype_of(v.dtype).short
+
+
+class Scheduler:
+    """Makes a program of a graph; see the module's docstring."""
+
+    def __init__(self, graph: Graph, lanes: int, takes: Mapping[int, int]):
+        self.graph, self.lanes, self.takes = graph, lanes, takes
+        self.made = {v: e for e in graph.equations for v in e.outputs}
+        self.users: dict[Variable, int] = {}
+        for e in graph.equations:
+            for v in dict.fromkeys(e.inputs):
+                self.users[v] = self.users.get(v, 0) + 1
+        self.results = set(graph.outputs)
+        self.kernels: list[Kernel] = []
+        self.views: dict[Variable, View] = {}
+        self.constants: list[tuple[Buffer, Variable]] = []
+        self.cost: dict[Variable, tuple[int, int, int]] = {}  # operations, loads and depth of what is written inline
+        self.memo: dict[tuple, tuple] = {}
+        self.equation: Equation | None = None
+        self.layouts = Layouts(graph, self.is_native)
+        self.needed = self._needed()
+        self.merger = Merger(self)
+        self.inputs = []
+        for i, v in enumerate(graph.inputs):
+            buffer = Buffer(kind_of(v), v.size, "input", i)
+            self.inputs.append(buffer)
+            self.views[v] = View(buffer, v.shape, row_major(v.shape))
+
+    # ------------------------------------------------------------------------------------------------ what is stored
+    def is_native(self, e: Equation) -> bool:
+        """Return whether an equation is compiled; the others call their references."""
+        if e.primitive.lower is None:
+            return False
+        if isinstance(e.primitive.lower, Loop):
+            return False
+        return all(kind_of(v) in NATIVE for v in (*e.inputs, *e.outputs))
+
+    def _needed(self) -> set[Variable]:
+        """Return the values that must lie in memory whatever they cost."""
+        needed: set[Variable] = set()
+        for e in self.graph.equations:
+            lower = e.primitive.lower
+            if not self.is_native(e):
+                needed.update(e.inputs)
+            elif isinstance(lower, Contraction):
+                needed.update(self._source(v) for v in e.inputs)
+            elif e.primitive.name == "reshape" and not _same_but_ones(e.inputs[0].shape, e.outputs[0].shape):
+                needed.add(self._source(e.inputs[0]))
+            if e.primitive.effect:
+                needed.update(e.outputs)
+        return needed
+
+    def _source(self, v: Variable) -> Variable:
+        """Return the value that a chain of views shows."""
+        while v in self.made:
+            e = self.made[v]
+            lower = e.primitive.lower
+            view = isinstance(lower, IndexMap) and lower.view and len(e.inputs) == 1 and self.is_native(e)
+            if not view or e.primitive.name == "broadcast_to":
+                return v
+            v = e.inputs[0]
+        return v
+
+    def _is_stored(self, e: Equation) -> bool:
+        (v,) = e.outputs
+        lower = e.primitive.lower
+        operations, loads, depth = self._weigh(e)
+        if v in self.results or e.primitive.effect:
+            return True
+        if isinstance(lower, IndexMap) and lower.view:
+            return operations > LARGE or depth > DEEP
+        if v in self.needed or operations > LARGE or depth > DEEP:
+            return True
+        grows = any(self._grows(v, user) for user in self._consumers(v))
+        if operations >= DEAR and (self.users.get(v, 0) > 1 or grows):
+            return True
+        return self.users.get(v, 0) > 1 and (operations > 2 or loads > 1)
+
+    def _consumers(self, v: Variable) -> list[Equation]:
+        if not hasattr(self, "_users_of"):
+            self._users_of: dict[Variable, list[Equation]] = {}
+            for e in self.graph.equations:
+                for x in dict.fromkeys(e.inputs):
+                    self._users_of.setdefault(x, []).append(e)
+        return self._users_of.get(v, [])
+
+    def _grows(self, v: Variable, user: Equation) -> bool:
+        """Return whether a consumer repeats each element, directly or behind views."""
+        size = max((o.size for o in user.outputs), default=0)
+        lower = user.primitive.lower
+        if isinstance(lower, (Pointwise, IndexMap)) and size > v.size:
+            return True
+        if isinstance(lower, IndexMap) and lower.view:
+            return any(self._grows(v, next_user) for o in user.outputs for next_user in self._consumers(o))
+        return False
+
+    def _weigh(self, e: Equation) -> tuple[int, int, int]:
+        """Note and return what writing a value inline costs."""
+        lower = e.primitive.lower
+        own = 0 if isinstance(lower, IndexMap) and lower.view else _weight(e)
+        operations, loads, depth = own, 0, 0
+        for v in dict.fromkeys(e.inputs):
+            if v in self.cost and v not in self.views:
+                a, b, c = self.cost[v]
+                operations, loads, depth = operations + a, loads + b, max(depth, c)
+            elif v.constant is None and v.size > 1:
+                loads += 1
+        for v in e.outputs:
+            self.cost[v] = (operations, loads, depth + 1)
+        return operations, loads, depth + 1
+
+    # ------------------------------------------------------------------------------------------------ elements
+    def element(self, v: Variable, at: Sequence[Expr], where: Expr | None = None) -> Expr:
+        """Return one element of a value: a load, or what computes it."""
+        if v.constant is not None:
+            return self._constant(v, at, where)
+        view = self.views.get(v)
+        if view is not None:
+            return view.load(at, where)
+        return self.expand(v, at, where)
+
+    def expand(self, v: Variable, at: Sequence[Expr], where: Expr | None = None) -> Expr:
+        """Return what computes one element, even of a value that is stored."""
+        at = tuple(expr.index(0) if n == 1 else i for i, n in zip(at, v.shape, strict=True))
+        key = (v, tuple(map(id, at)), id(where))
+        if key in self.memo:
+            return self.memo[key][0]
+        e = self.made[v]
+        lower = e.primitive.lower
+        narrow = any(kind_of(x) == "bf16" for x in e.inputs) and "dtype" not in e.primitive.attributes
+        if isinstance(lower, Pointwise):
+            parts = [self.element(x, _broadcast(at, x.shape), where) for x in e.inputs]
+            parts = [k.cast(p, "f32") if narrow and p.kind == "bf16" else p for p in parts]
+            made = lower.rule(k, *parts, **e.attributes)
+        else:
+            made = lower.rule(k, at, *[Access(self, x, where) for x in e.inputs], **e.attributes)
+        if narrow and made.kind == "f32" and kind_of(v) == "bf16":
+            made = k.cast(made, "bf16")
+        self.memo[key] = (made, at, where)
+        return made
+
+    def _constant(self, v: Variable, at: Sequence[Expr], where: Expr | None) -> Expr:
+        array = v.constant
+        if v.size == 0:
+            return expr.constant(0, kind_of(v))
+        first = array.flat[0]
+        if v.size == 1 or (array.strides and not any(array.strides)) or (array == first).all():
+            return expr.constant(first, kind_of(v))
+        if v not in self.views:
+            buffer = Buffer(kind_of(v), v.size, "constant", len(self.constants))
+            self.constants.append((buffer, v))
+            self.views[v] = View(buffer, v.shape, row_major(v.shape))
+        return self.views[v].load(at, where)
+
+    # ------------------------------------------------------------------------------------------------ memory
+    def allocate(self, v: Variable) -> View:
+        """Give a value its place in memory, in the layout that its consumers like."""
+        if v in self.results:
+            number = self.graph.outputs.index(v)
+            buffer = Buffer(kind_of(v), v.size, "output", number)
+            if number in self.takes:
+                buffer.state = self.inputs[self.takes[number]]
+            view = View(buffer, v.shape, row_major(v.shape))
+        else:
+            view = self.layouts.place(v, kind_of(v))
+            border = self.layouts.border(v, view)
+            if border is not None:
+                self.kernels.append(border)
+        self.views[v] = view
+        return view
+
+    def temporary(self, kind: str, shape: tuple[int, ...]) -> View:
+        """Return memory for a value that no variable names."""
+        return View(Buffer(kind, math.prod(shape)), shape, row_major(shape))
+
+    # ------------------------------------------------------------------------------------------------ the walk
+    def run(self) -> Program:
+        """Take the equations in order, and return the program."""
+        for e in self.graph.equations:
+            self.equation = e
+            lower = e.primitive.lower
+            if not self.is_native(e):
+                self._call(e)
+            elif isinstance(lower, Reduction):
+                self._reduce(e, lower.combine)
+            elif isinstance(lower, Contraction):
+                self._contract(e, lower.form)
+            elif e.primitive.name != "reshape" or not self._alias(e):
+                if self._is_stored(e):
+                    self.store(e.outputs[0])
+        return self._finish()
+
+    def _alias(self, e: Equation) -> bool:
+        """Let a reshape be another view of the same memory, where strides can say it."""
+        x, (y,) = e.inputs[0], e.outputs
+        if y in self.results:
+            return False
+        view = self.views.get(x)
+        if view is None:
+            if not _same_but_ones(x.shape, y.shape) and x.constant is None:
+                self._weigh(e)
+                source = self.made.get(x)
+                if source is not None and source.primitive.name != "broadcast_to":
+                    self.store(x)
+                    view = self.views[x]
+            if view is None:
+                return False
+        again = view.reshaped(y.shape)
+        if again is None:
+            view = self.temporary(kind_of(y), y.shape)
+            whole = view.reshaped(x.shape)
+            assert whole is not None
+            self.fill(whole, lambda at: self.element(x, at))
+            again = view
+        self.views[y] = again
+        return True
+
+    def store(self, v: Variable) -> None:
+        """Compute a pointwise value into memory."""
+        e = self.made[v]
+        if e.primitive.name == "reshape":  # in the order of the input, so that both sides are affine
+            x = e.inputs[0]
+            view = self.allocate(v)
+            whole = view.reshaped(x.shape)
+            if whole is not None:
+                self.fill(whole, lambda at: self.element(x, at))
+                return
+        else:
+            view = self.allocate(v)
+        self.fill(view, lambda at: self.expand(v, at))
+
+    def fill(self, view: View, element: Any) -> None:
+        """Compute each element of a view."""
+        at, axes = domain(view.shape, view.order)
+        self.merger.item(axes, (), [Store(view, at, element(at))], None)
+
+    def _call(self, e: Equation) -> None:
+        kernel = Call([e])
+        for v in e.inputs:
+            kernel.inputs.append(self._in_memory(v))
+        kernel.outputs = [self.allocate(v) for v in e.outputs]
+        self.kernels.append(kernel)
+
+    def _in_memory(self, v: Variable) -> View:
+        if v not in self.views:
+            if v.constant is not None:
+                buffer = Buffer(kind_of(v), v.size, "constant", len(self.constants))
+                self.constants.append((buffer, v))
+                self.views[v] = View(buffer, v.shape, row_major(v.shape))
+            else:
+                self.store(v)
+        return self.views[v]
+
+    # ------------------------------------------------------------------------------------------------ reductions
+    def _reduce(self, e: Equation, combine: str) -> None:
+        (x,), (y,) = e.inputs, e.outputs
+        axes = e.attributes["axis"]
+        axes = tuple(range(len(x.shape))) if axes is None else axes if isinstance(axes, tuple) else (axes,)
+        axes = tuple(a % len(x.shape) for a in axes)
+        if y in self.results or not e.attributes["keepdims"]:
+            view = self.allocate(y)
+        else:
+            view = self.allocate(y)
+        kept = [a for a in range(len(x.shape)) if a not in axes]
+        element = lambda at: self.element(x, at)  # noqa: E731
+        order = self._order(x)
+        at, variables = domain(x.shape, order)
+        by_axis = {id(i): a for a, i in enumerate(at) if i.op == "axis"}
+        summed = tuple(v for v in variables if by_axis[id(v)] in axes)
+        outer = tuple(v for v in variables if by_axis[id(v)] not in axes)
+        target = [expr.index(0) if a in axes else at[a] for a in range(len(x.shape))]
+        if not e.attributes["keepdims"]:
+            target = [at[a] for a in kept]
+        self.reduction(combine, element(at), outer, summed, view, tuple(target))
+
+    def reduction(
+        self,
+        combine: str,
+        value: Expr,
+        outer: tuple[Expr, ...],
+        summed: tuple[Expr, ...],
+        view: View,
+        target: tuple[Expr, ...],
+    ) -> None:
+        """Combine `value` over the axes `summed`, and store it at `target` for each point of `outer`."""
+        inner = _innermost(value, (*outer, *summed))
+        columns = bool(outer) and inner is not None and any(inner is v for v in outer)
+        if columns:  # neighbours in a vector are different sums: that axis comes last
+            outer = (*[v for v in outer if v is not inner], inner)  # type: ignore[assignment]
+        units = math.prod(_extent(v) for v in outer) // (4 * self.lanes if columns else 1)
+        size = math.prod(_extent(v) for v in summed)
+        parts = self._parts(summed) if units < 8 and size * max(units, 1) * (self.lanes if columns else 1) >= SPLIT else None
+        wide = "f32" if value.kind == "bf16" else value.kind
+        value = k.cast(value, wide)
+        if parts is not None:
+            first, rest, replace = parts
+            value = expr.rebuild(value, lambda e: replace.get(e))
+            shape = (_extent(first), *[_extent(v) for v in outer])
+            middle = self.temporary(wide, shape)
+            self._sum(combine, value, (first, *outer), rest, middle, (first, *outer), outer[-1] if columns else None)
+            value = middle.load((first, *outer))
+            summed = (first,)
+            columns = bool(outer)
+        self._sum(combine, value, outer, summed, view, target, outer[-1] if columns else None)
+
+    def _sum(
+        self,
+        combine: str,
+        value: Expr,
+        outer: tuple[Expr, ...],
+        summed: tuple[Expr, ...],
+        view: View,
+        target: tuple[Expr, ...],
+        lanes: Expr | None,
+    ) -> None:
+        total = expr.symbol(value.kind)
+        result = k.cast(total, view.buffer.kind)
+        self.merger.item(outer, summed, [Sum(total, combine, value), Store(view, target, result)], lanes)
+
+    def _parts(self, summed: tuple[Expr, ...]) -> tuple[Expr, tuple[Expr, ...], dict[Expr, Expr]] | None:
+        """Return a part of the summed space whose pieces are summed on their own, the rest, and what changes."""
+        if not summed:
+            return None
+        if len(summed) > 1 and 4 <= _extent(summed[0]) <= 1024:
+            return summed[0], summed[1:], {}
+        n = _extent(summed[0])
+        pieces = next((p for p in range(min(64, n // 64), 3, -1) if n % p == 0), None)
+        if pieces is None:
+            return None
+        piece, rest = expr.axis(pieces), expr.axis(n // pieces)
+        whole = k.add(k.mul(piece, expr.index(n // pieces)), rest)
+        return piece, (rest, *summed[1:]), {summed[0]: whole}
+
+    def _order(self, v: Variable) -> tuple[int, ...]:
+        """Return the axes of a value from the outermost to the innermost in memory, as far as that is known."""
+        view = self.views.get(v)
+        return view.order if view is not None else self.layouts.order(v)
+
+    # ------------------------------------------------------------------------------------------------ contractions
+    def _contract(self, e: Equation, form: str) -> None:
+        from chainrule.compiler import products
+
+        products.FORMS[form](self, e)
+
+    # ------------------------------------------------------------------------------------------------ the end
+    def _finish(self) -> Program:
+        from chainrule.compiler.ordering import ordered
+
+        outputs: list[Buffer] = []
+        for number, v in enumerate(self.graph.outputs):
+            if v not in self.views and v.constant is not None:
+                self._in_memory(v)
+            view = self.views[v]
+            first = self.graph.outputs.index(v)
+            whole = view.offset == 0 and view.strides == row_major(view.shape) and view.buffer.size == v.size
+            if view.buffer.place == "arena" or not whole:
+                buffer = Buffer(kind_of(v), v.size, "output", number)
+                again = View(buffer, v.shape, row_major(v.shape))
+                self.fill(again, lambda at, view=view: view.load(at))
+                outputs.append(buffer)
+            else:
+                outputs.append(view.buffer if first == number else outputs[first])
+        kernels = ordered(without_unread(self.kernels))
+        return Program(kernels, self.inputs, outputs, self.constants)
+
+
+# ---------------------------------------------------------------------------------------------------- small parts
+def domain(shape: Sequence[int], order: Sequence[int]) -> tuple[tuple[Expr, ...], tuple[Expr, ...]]:
+    """Return the indices of a tensor's element, and the axes that they run over in the given order."""
+    at = [expr.index(0) if n == 1 else expr.axis(n) for n in shape]
+    return tuple(at), tuple(at[a] for a in order if shape[a] != 1)
+
+
+def _extent(v: Expr) -> int:
+    return v.data[1]
+
+
+def _broadcast(at: Sequence[Expr], shape: Sequence[int]) -> tuple[Expr, ...]:
+    tail = at[len(at) - len(shape) :]
+    return tuple(expr.index(0) if n == 1 else i for i, n in zip(tail, shape, strict=True))
+
+
+def _same_but_ones(a: Sequence[int], b: Sequence[int]) -> bool:
+    return [n for n in a if n != 1] == [n for n in b if n != 1]
+
+
+_FREE = frozenset(("identity", "positive", "astype", "negative", "real", "logical_not"))
+_HEAVY = {
+    **dict.fromkeys(("divide", "reciprocal", "sqrt", "rsqrt", "floor_divide", "remainder", "square_root"), 6),
+    **dict.fromkeys(("random_bits",), 60),
+}
+_LIGHT = frozenset(
+    "add subtract multiply maximum minimum abs sign relu where clip square equal not_equal less less_equal greater "
+    "greater_equal logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor bitwise_invert isnan isinf "
+    "isfinite floor ceil round trunc bitwise_left_shift bitwise_right_shift check_finite check_labels check_indices "
+    "check_probabilities arange gather concat pad slice one_hot flip".split()
+)
+
+
+def _weight(e: Equation) -> int:
+    name = e.primitive.name
+    if name in _FREE:
+        return 0
+    return 1 if name in _LIGHT else _HEAVY.get(name, 20)
+
+
+def _innermost(value: Expr, variables: Sequence[Expr]) -> Expr | None:
+    """Return the variable along which most of the memory that is read lies side by side."""
+    votes: dict[Expr, int] = {}
+    for part in expr.walk([value]):
+        if part.op == "load":
+            view: View = part.data
+            _, factors = expr.terms(view.address(part.args[: len(view.shape)]))
+            for v, c in factors.items():
+                if c == 1 and any(v is x for x in variables):
+                    votes[v] = votes.get(v, 0) + 1 + math.prod(view.shape)
+    if not votes:
+        return variables[-1] if variables else None
+    return max(votes, key=lambda v: votes[v])
+
+
+def without_unread(kernels: list[Kernel]) -> list[Kernel]:
+    """Drop stores into memory that nobody reads, and kernels that store nothing."""
+    while True:
+        read: set[Buffer] = set()
+        for kernel in kernels:
+            kernel.finish()
+            read.update(kernel.reads)
+        changed = False
+        left: list[Kernel] = []
+        for kernel in kernels:
+            if isinstance(kernel, Loops):
+                for stage in kernel.stages:
+                    keep = [s for s in stage.statements if isinstance(s, Sum) or _is_read(s, read)]
+                    changed = changed or len(keep) < len(stage.statements)
+                    stage.statements = keep
+                changed = _drop_sums(kernel) or changed
+                kernel.stages = [s for s in kernel.stages if s.statements]
+                if kernel.stages:
+                    left.append(kernel)
+            elif isinstance(kernel, Product):
+                keep_stores = [s for s in kernel.epilogue if _is_read(s, read)]
+                changed = changed or len(keep_stores) < len(kernel.epilogue)
+                kernel.epilogue = keep_stores
+                if keep_stores:
+                    left.append(kernel)
+            elif isinstance(kernel, Call) or any(b in read for b in kernel.writes):
+                left.append(kernel)
+            else:
+                changed = True
+        kernels = left
+        if not changed:
+            return kernels
+
+
+def _is_read(s: Store, read: set[Buffer]) -> bool:
+    return s.view.buffer.place != "arena" or s.view.buffer in read or any(p.op == "check" for p in expr.walk([s.value]))
+
+
+def _drop_sums(kernel: Loops) -> bool:
+    used: set[Expr] = set()
+    for s in kernel.statements():
+        used |= s.value.free
+    changed = False
+    for stage in kernel.stages:
+        keep = [s for s in stage.statements if isinstance(s, Store) or s.symbol in used]
+        changed = changed or len(keep) < len(stage.statements)
+        stage.statements = keep
+    return changed
+
