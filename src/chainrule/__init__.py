@@ -45,6 +45,7 @@ __array_api_version__ = "2024.12"
 _LAZY = ("data", "debug", "explain", "fft", "linalg", "metrics", "models", "nn", "optim", "recipes", "testing", "train")
 _LAZY_NAMES = {
     **dict.fromkeys(("load", "save"), "chainrule.nn.files"),
+    **dict.fromkeys(("cond", "scan", "while_loop"), "chainrule.compiler.control"),
     **dict.fromkeys(("debug_nans", "find_nan", "graph", "trace_backward"), "chainrule.debug"),
 }
 

@@ -184,6 +184,9 @@ CASES: dict[str, tuple] = {  # name -> function, and its arguments: shapes, or (
     "linalg.pinv": (cr.linalg.pinv, R43),
     "linalg.matrix_exp": (cr.linalg.matrix_exp, R33),
     "linalg.matrix_power": (lambda x: cr.linalg.matrix_power(x, 3), R33),
+    "cond": (lambda x, w: cr.cond(x.sum() > w.sum(), lambda x: cr.sin(x) * w, lambda x: (x * x)[:2], x), (2,), (2,)),
+    "scan": (lambda x, w: cr.scan(lambda c, r: (cr.tanh(c * w + r), c * r), w, x), (3, 2), (2,)),
+    "while_loop": (lambda x: cr.while_loop(lambda c: (c * c).sum() < 9, lambda c: c * c + c + 0.5, x), (2,)),
 }
 
 WITHOUT = {

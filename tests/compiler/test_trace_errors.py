@@ -13,7 +13,8 @@ from chainrule.core.errors import ShapeError, TraceError
 
 REST = (
     "while cr.jit traces, and there is none yet. "
-    "Use cr.where instead of `if`, return the tensor and read it after the call, or move this line outside the step."
+    "Use cr.where or cr.cond instead of `if`, cr.scan or cr.while_loop instead of a loop that depends on it, "
+    "cr.debug_print to look at it, or move this line outside the step."
 )
 
 

@@ -236,9 +236,11 @@ def _walk(
 def _check_recorded_inside(node: Node) -> None:
     """Raise if backward inside a traced step comes to an operation that was recorded before the step."""
     if node.sequence < context.local.interpreter.first:
+        place = context.local.interpreter.place
+        step = "the step" if place == "cr.jit" else "it"
         raise GradientError(
-            f"backward inside cr.jit reached an operation recorded before the step ({node.name}). "
-            "Give the step that tensor as h.detach(), or return the loss and call backward outside.",
+            f"backward inside {place} reached an operation recorded before {step} ({node.name}). "
+            f"Give {step} that tensor as h.detach(), or return the loss and call backward outside.",
             location=user_location(),
         )
 

@@ -16,7 +16,7 @@ from chainrule.core.bind import bind
 from chainrule.core.context import enable_grad, local
 from chainrule.core.errors import DTypeError, GradientError, IndexRangeError
 from chainrule.core.primitive import PRIMITIVES
-from chainrule.core.tape import Leaf, Node, next_sequence, origin
+from chainrule.core.tape import Node, next_sequence, origin
 from chainrule.core.tensor import Tensor, unrecorded
 from chainrule.ops._inputs import as_tensor
 from chainrule.ops.creation import zeros
@@ -199,7 +199,7 @@ def _reaches_others(starts: list[Node], inputs: list[Tensor]) -> bool:
         if node in seen:
             continue
         seen.add(node)
-        if isinstance(node, Leaf) and node not in own:
+        if not node.edges and node not in own:  # a leaf, or an input of a traced loop
             return True
         stack.extend(edge[0] for edge in node.edges if edge is not None)
     return False

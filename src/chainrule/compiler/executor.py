@@ -17,7 +17,7 @@ from chainrule.core.precision import Operands
 from chainrule.core.tensor import Tensor
 from chainrule.ops._inputs import constant
 
-__all__ = ["ReferenceExecutor", "evaluate", "without_dead_code"]
+__all__ = ["ReferenceExecutor", "evaluate"]
 
 
 class ReferenceExecutor:
@@ -84,17 +84,6 @@ class ReferenceExecutor:
             error.module_path = error.module_path or step[0].module or None
             raise
         return [values[i] for i in self.outputs]
-
-
-def without_dead_code(graph: Graph) -> Graph:
-    """Return the graph without equations whose outputs nobody reads; those with an effect stay."""
-    needed = set(graph.outputs)
-    kept = []
-    for equation in reversed(graph.equations):
-        if equation.primitive.effect or any(v in needed for v in equation.outputs):
-            kept.append(equation)
-            needed.update(equation.inputs)
-    return Graph(graph.name, graph.inputs, tuple(reversed(kept)), graph.outputs, graph.labels)
 
 
 def evaluate(graph: Graph, inputs: Sequence[Tensor]) -> list[Tensor]:

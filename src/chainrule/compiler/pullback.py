@@ -85,7 +85,7 @@ class Pullback:
 
     def _trace(self) -> _Gradients:
         """Trace the walk from the outputs to the inputs."""
-        tracer, known = self.tracer, set(self.tracer.captured)
+        tracer, known, first = self.tracer, set(self.tracer.captured), len(self.tracer.equations)
         with tracer:
             seeds = [Tensor(tracer.variable(TensorType(out.shape, out.dtype))) for out in self.outputs]
             for seed in seeds:
@@ -101,7 +101,7 @@ class Pullback:
         cells = [cell for cell, _ in captured]
         ends = [*self.ends, *((seed._node, 0) for seed in seeds)]
         ends += [(cell._node, cell._index) if cell._node is not None else None for cell in cells]
-        graph = check(without_dead_code(tracer.graph(inputs, results)))
+        graph = check(without_dead_code(tracer.graph(inputs, results), first))
         following = Pullback(tracer, inputs, ends, [g for g in found if g is not None])
         following.seeds = seeds
         return _Gradients(graph, found, cells, following)

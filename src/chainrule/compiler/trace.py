@@ -46,7 +46,7 @@ def trace(
     Returns:
         The variant, ready to run.
     """
-    tracer = Tracer(name)
+    tracer = Tracer(name, keep)
     proxies = {i: _proxy(tracer, leaf) for i, leaf in enumerate(leaves) if is_argument(leaf)}
     symbols = [proxy._value for proxy in proxies.values()]
     starts = [_place(proxy) for proxy in proxies.values()]

@@ -99,7 +99,10 @@ class Node:
         kept, primitive = self.kept, self.primitive
         if primitive.variadic:
             for name in primitive.rules[0].keeps:
-                kept[name] = [_kept(name, values[i], inputs[i]) for i in range(len(inputs))]
+                if name == "outputs":
+                    kept[name] = [out._value for out in outputs]
+                else:
+                    kept[name] = [_kept(name, values[i], inputs[i]) for i in range(len(inputs))]
             return
         names = primitive.inputs
         for rule, edge in zip(primitive.rules, self.edges, strict=True):
@@ -130,12 +133,16 @@ class Node:
             for rule, edge in zip(primitive.rules, self.edges, strict=True)
         ]
 
+    def _outputs(self) -> list[Tensor]:
+        return [connected(value, self, index) for index, value in enumerate(self.kept["outputs"])]
+
     def _apply(self, rule: Rule, first: tuple) -> Any:
         kept = self.kept
         arguments = [
-            _revive(kept[name]) if output is None else connected(kept[name], self, output)
+            self._outputs() if name == "outputs"
+            else _revive(kept[name]) if output is None else connected(kept[name], self, output)
             for name, output in zip(rule.keeps, rule.outputs, strict=True)
-        ]
+        ]  # fmt: skip
         given = self.attributes  # one that is not given has its default in the rule too
         return rule.function(*first, *arguments, **{name: given[name] for name in rule.attributes if name in given})
 

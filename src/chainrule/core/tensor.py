@@ -496,8 +496,8 @@ def concrete_value(tensor: Tensor, wish: str) -> np.ndarray:
     if local.interpreter is not None:
         raise TraceError(
             f"{wish} asks for the value of {value_type(value)} while cr.jit traces, and there is none yet. "
-            "Use cr.where instead of `if`, return the tensor and read it after the call, "
-            "or move this line outside the step.",
+            "Use cr.where or cr.cond instead of `if`, cr.scan or cr.while_loop instead of a loop that depends on it, "
+            "cr.debug_print to look at it, or move this line outside the step.",
             location=user_location(),
         )
     if type(value) is not np.ndarray:
@@ -533,6 +533,13 @@ def leaked(symbol: Any) -> TraceError:
             location=user_location(),
         )
     made = getattr(symbol, "source", None)
+    place = getattr(getattr(symbol, "owner", None), "place", "cr.jit")
+    if place != "cr.jit":
+        return TraceError(
+            f"a tensor {value_type(symbol)} made in {place} is used outside of it, where it has no value. "
+            f"It was made at {made or 'an unknown line'}. Return it from there.",
+            location=user_location(),
+        )
     return TraceError(
         f"a tensor {value_type(symbol)} made while cr.jit was tracing is used after the trace ended; "
         "it never had a value. "

@@ -51,10 +51,13 @@ class Tracer:
 
     Args:
         name: of the traced function.
+        keeps: whether gradients that an optimizer used up stay readable; default False.
     """
 
-    def __init__(self, name: str):
-        self.name = name
+    place = "cr.jit"  # where the traced code stands, for messages
+
+    def __init__(self, name: str, keeps: bool = False):
+        self.name, self.keeps = name, keeps
         self.equations: list[Equation] = []
         self.captured: dict[int, tuple[Tensor, Variable]] = {}
         self.written: dict[int, tuple[Tensor, Any, int, Any, int]] = {}
@@ -112,13 +115,18 @@ class Tracer:
     def read_grad(self, owner: Tensor) -> Tensor | None:
         """Return `owner.grad` as the step sees it."""
         slot = self.slot(owner)
-        if slot.written or slot.was_read:
-            return owner._grad
-        if slot.before is CONSUMED:
+        if slot.before is CONSUMED and not slot.written:
             raise GradientError(
                 "this gradient was used up by the optimizer inside an earlier compiled step and was not kept; "
                 "call optimizer.zero_grad() before backward, or write cr.jit(step, keep_grads=True)."
             )
+        if slot.written or slot.was_read:
+            if owner._grad is CONSUMED:
+                raise GradientError(
+                    "this gradient was used up by the optimizer inside a loop or branch and was not kept; "
+                    "call optimizer.zero_grad() before the next backward, or write cr.jit(step, keep_grads=True)."
+                )
+            return owner._grad
         slot.was_read = True
         if isinstance(slot.before, Tensor):
             value = slot.before._value
@@ -138,6 +146,12 @@ class Tracer:
     def consume_grad(self, owner: Tensor) -> None:
         """Note that an optimizer used `owner.grad` up."""
         self.slot(owner).consumed = True
+
+    def mark_consumed(self, owner: Tensor) -> None:
+        """Note that an optimizer used `owner.grad` up inside a loop or branch, which does not give it out."""
+        slot = self.slot(owner)
+        slot.written = slot.consumed = True
+        owner._grad = CONSUMED
 
     def restore(self) -> None:
         """Put every cell back as it was before the trace, and let no symbol be used any more."""

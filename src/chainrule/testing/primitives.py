@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from chainrule.autodiff.forward import block
+from chainrule.compiler import control as _control  # noqa: F401 - its primitives are checked too
 from chainrule.core.primitive import Primitive, Sample
 from chainrule.testing import _values as values
 from chainrule.testing import batched, gradients, modes
