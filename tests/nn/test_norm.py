@@ -8,7 +8,7 @@ from tests.nn.test_layers import refused
 
 import chainrule as cr
 from chainrule import nn
-from chainrule.core.errors import DTypeError, ShapeError
+from chainrule.core.errors import DTypeError, ShapeError, StateDictError
 
 
 @pytest.mark.parametrize(
@@ -170,6 +170,33 @@ def test_statistics_are_state_and_not_parameters():
     assert layer.state_dict()["num_batches_tracked"].dtype is cr.int64
     assert list(nn.BatchNorm2d(3, affine=False, track_running_stats=False).state_dict()) == []
     assert layer.astype(cr.float64).running_var.dtype is cr.float64
+
+
+def test_a_file_without_the_number_of_batches_is_loaded():
+    # Files older than PyTorch 0.4.1 do not have it; torchvision's ResNets are such files.
+    layer = nn.Sequential(nn.BatchNorm2d(3))
+    layer(cr.asarray(batches(1)[0]))
+    state = {name: value * 0 for name, value in layer.state_dict().items() if not name.endswith("tracked")}
+    assert layer.load_state_dict(state) == ([], [])
+    assert (layer[0].running_var.tolist(), layer[0].num_batches_tracked.item()) == ([0.0, 0.0, 0.0], 1)
+    del state["0.running_var"]
+    with pytest.raises(StateDictError) as caught:
+        layer.load_state_dict(state)
+    assert str(caught.value) == (
+        "load_state_dict: 1 problem with Sequential, nothing was loaded:\n  0.running_var is missing"
+    )
+
+
+def test_a_checkpointed_block_moves_its_statistics_once():
+    plain, kept = nn.BasicBlock(3, 4), nn.BasicBlock(3, 4)
+    kept.load_state_dict(plain.state_dict())
+    x = cr.asarray(batches(1)[0])
+    plain(x).sum().backward()
+    cr.checkpoint(kept, x).sum().backward()
+    for name, value in plain.state_dict().items():
+        assert kept.state_dict()[name].tolist() == value.tolist(), name
+    for ours, theirs in zip(plain.parameters(), kept.parameters(), strict=True):
+        assert ours.grad.tolist() == theirs.grad.tolist()
 
 
 @pytest.mark.parametrize("kind, args", [("BatchNorm2d", (3,)), ("GroupNorm", (1, 3)), ("LayerNorm", (5,))])

@@ -9,7 +9,6 @@ What deep learning calls a convolution (`conv2d`, `Conv2d`) is the first; SciPy'
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from chainrule.core.errors import DTypeError, ShapeError
 from chainrule.core.tensor import Tensor
@@ -38,9 +37,9 @@ def _slid(name: str, input: Tensor, kernel: Tensor, mode: str) -> Tensor:
             DTypeError,
             f"{name}: the input is {x.dtype.name} and the kernel {u.dtype.name}; convert one with .astype.",
         )
-    widths = [_widths(mode, size) for size in u.shape]
+    widths = [(0, 0), (0, 0), *(_widths(mode, size) for size in u.shape)]
     lead = x.shape[: x.ndim - n]
-    planes = border(reshape(x, (math.prod(lead), 1, *x.shape[x.ndim - n :])), [(0, 0), (0, 0), *widths])
+    planes = border(reshape(x, (math.prod(lead), 1, *x.shape[x.ndim - n :])), widths)
     if any(size < k or not k for size, k in zip(planes.shape[2:], u.shape, strict=True)):
         raise refuse(
             ShapeError,
@@ -51,7 +50,7 @@ def _slid(name: str, input: Tensor, kernel: Tensor, mode: str) -> Tensor:
     return reshape(y, (*lead, *y.shape[2:]))
 
 
-def _widths(mode: str, size: int) -> Sequence[int]:
+def _widths(mode: str, size: int) -> tuple[int, int]:
     """Return the zeros before and after an axis; "same" takes the middle of "full", as SciPy."""
     return {"valid": (0, 0), "same": (size // 2, (size - 1) // 2), "full": (size - 1, size - 1)}[mode]
 

@@ -44,12 +44,20 @@ def entries(module: Module) -> Iterator[tuple[str, Tensor]]:
                 yield (f"{path}.{name}" if path else name), entry
 
 
+def _optional(module: Module) -> Iterator[str]:
+    """Yield the entries that old files do not have, and that keep their values then."""
+    for path, part in module.named_modules(remove_duplicate=False):
+        for name in part.optional_state:
+            yield f"{path}.{name}" if path else name
+
+
 def load(module: Module, state: Mapping[str, Any], strict: bool) -> LoadReport:
     """Check every entry, then assign all of them."""
     if not isinstance(state, Mapping):
         raise StateDictError(f"load_state_dict takes a mapping of names to tensors; got {type(state).__name__}.")
     own = dict(entries(module))
-    missing = [name for name in own if name not in state]
+    optional = set(_optional(module))
+    missing = [name for name in own if name not in state and name not in optional]
     unexpected = [name for name in state if name not in own]
     problems = []
     if strict:

@@ -42,7 +42,7 @@ class _Adaptive(SpatialLayer):
     def __init__(self, output_size: Output):
         super().__init__()
         n = self.axes
-        sizes = tuple(output_size) if isinstance(output_size, tuple | list) else (output_size,) * n
+        sizes: tuple[Any, ...] = tuple(output_size) if isinstance(output_size, tuple | list) else (output_size,) * n
         whole = all(size is None or (type(size) is int and size >= 0) for size in sizes)
         if len(sizes) != n or not whole:
             many = f", or {n} of them" if n > 1 else ""
@@ -307,4 +307,5 @@ class GlobalMaxPool(Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the largest element of each plane."""
         planes = _planes(self, x)
-        return reshape(ops.max_pool1d(planes, planes.shape[2]), planes.shape[:2])
+        largest: Any = ops.max_pool1d(planes, planes.shape[2])
+        return reshape(largest, planes.shape[:2])

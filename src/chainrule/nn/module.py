@@ -38,6 +38,7 @@ class Module(Walk):
         training: whether the module is in train mode; `train()` and `eval()` switch it.
         receptive_field: for `summary()`: None (each position for itself), "all", a (kernel, stride) pair per spatial
             axis, or a method that returns one of these for the input's shape.
+        optional_state: names of buffers that a state dict may lack; they keep their values then.
 
     Example:
         >>> import chainrule as cr
@@ -53,6 +54,7 @@ class Module(Walk):
     """
 
     receptive_field: Any = None
+    optional_state: tuple[str, ...] = ()
     training: bool
 
     def __new__(cls: type[Self], *_args: Any, **_kwargs: Any) -> Self:

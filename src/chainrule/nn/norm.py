@@ -29,6 +29,7 @@ __all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "InstanceNorm1d", "Insta
 class _Normalised(Module):
     """Scale, shift and running statistics per channel."""
 
+    optional_state = ("num_batches_tracked",)  # unknown to files from before PyTorch 0.4.1, such as torchvision's
     axes = 2
     batchless = False  # whether an input may come without the batch axis
 

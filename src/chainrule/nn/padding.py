@@ -48,7 +48,7 @@ class _Border(SpatialLayer):
     def __init__(self, padding: Sizes):
         super().__init__()
         many = 2 * self.axes
-        widths = tuple(padding) if isinstance(padding, tuple | list) else (padding,) * many
+        widths: tuple[Any, ...] = tuple(padding) if isinstance(padding, tuple | list) else (padding,) * many
         if len(widths) != many or any(type(width) is not int for width in widths):
             raise ValueError(f"{type(self).__name__}.padding must be an int, or {many} of them; got {padding!r}.")
         self.padding = widths
