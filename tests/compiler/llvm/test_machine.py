@@ -180,6 +180,29 @@ def test_functions_of_the_c_library_are_found():
     assert (room == 7).all()
 
 
+@X86
+def test_whatever_is_called_from_outside_is_called_through_the_table():
+    """The loader has no room for jumps to what is far away: it ends the process."""
+    text = """
+    declare double @sin(double) nounwind ; a comment (in brackets)
+      declare void @free(ptr)
+    declare noalias ptr @malloc(i64) #0
+    declare double @llvm.exp.f64(double)
+    attributes #0 = { nounwind }
+    define double @f(double %x) {
+      %p = call ptr @malloc(i64 8)
+      call void @free(ptr %p)
+      %s = call double @sin(double %x)
+      %r = call double @llvm.exp.f64(double %s)
+      ret double %r
+    }"""
+    lines = [line.split() for line in assembly([text], host_target()).splitlines()]
+    calls = [line[1] for line in lines if line and line[0] in ("callq", "jmpq")]
+    assert calls == [f"*{name}@GOTPCREL(%rip)" for name in ("malloc", "free", "sin", "exp")]
+    loaded = Loaded(compile_text([text], host_target()))
+    assert ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)(loaded.address("f"))(0.0) == 1.0
+
+
 def test_text_that_llvm_refuses_is_an_error():
     with pytest.raises(MachineError) as error:
         compile_text(["define i32 @f() { ret float 0.0 }"], host_target())

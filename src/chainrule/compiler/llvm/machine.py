@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -35,7 +36,9 @@ _NOT_BELOW = {"avx512": (), "avx2": ("avx512", "amx", "avx10", "evex512"), "sse2
 # Memory of a compilation, from measurements: bytes at least, per byte of text, and per byte of the longest function (a
 # straight line of 50,000 instructions took 230; 200 functions of 250 instructions took 5).
 _RESERVE = 32 << 20, 8, 240
-# LLVM's own calls (memset, or fma on a CPU without it) go through the table as well.
+# What is called from outside is called through a table of addresses (GOT), whose size the loader knows beforehand; so
+# are LLVM's own calls (memset, or fma on a CPU without it).
+_DECLARED = re.compile(r"^(\s*declare\b(?:(?!@llvm\.)[^;\n])*\))", re.MULTILINE)
 _THROUGH_TABLE = '!llvm.module.flags = !{!0}\n!0 = !{i32 7, !"RtLibUseGOT", i32 1}\n'
 _lock = threading.Lock()
 
@@ -187,14 +190,15 @@ def _module(texts: Sequence[str]) -> Iterator[Any]:
     context, modules = llvm.create_context(), []
     try:
         try:
-            for text in (*texts, _THROUGH_TABLE):
-                modules.append(llvm.parse_assembly(text, context))
+            for text in texts:
+                modules.append(llvm.parse_assembly(_DECLARED.sub(r"\1 nonlazybind", text), context))
+            modules.append(llvm.parse_assembly(_THROUGH_TABLE, context))
             for other in modules[1:]:
                 modules[0].link_in(other)
             modules[0].verify()
         except RuntimeError as error:
             raise MachineError(f"LLVM refuses the text it was given: {str(error).strip()}") from None
-        _call_through_table(modules[0])
+        _check_names(modules[0])
         yield modules[0]
     finally:
         for module in modules:
@@ -202,14 +206,12 @@ def _module(texts: Sequence[str]) -> Iterator[Any]:
         context.close()
 
 
-def _call_through_table(module: Any) -> None:
-    """Have functions from outside called through a table of addresses (GOT), whose size the loader knows beforehand."""
+def _check_names(module: Any) -> None:
+    """Refuse functions from outside that nobody has: the loader would end the process at such a name."""
     for function in module.functions:
-        if function.is_declaration and not function.name.startswith("llvm."):
-            # The loader ends the process at a name that it can't find.
-            if not system.has_function(function.name):
-                raise MachineError(f"the code calls {function.name!r}, which no library of this process has.")
-            function.add_function_attribute("nonlazybind")
+        name = function.name
+        if function.is_declaration and not name.startswith("llvm.") and not system.has_function(name):
+            raise MachineError(f"the code calls {name!r}, which no library of this process has.")
 
 
 class Loaded:
