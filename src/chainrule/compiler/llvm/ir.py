@@ -76,9 +76,15 @@ class Place(NamedTuple):
 
 
 class Module:
-    """Functions and the declarations that they need."""
+    """Functions and the declarations that they need.
 
-    def __init__(self) -> None:
+    Args:
+        has_fma: whether the machine fuses multiply and add; without it the elementary functions round in between.
+        has_round: whether one instruction rounds to an integer; without it they compute floor, trunc, ...
+    """
+
+    def __init__(self, has_fma: bool = True, has_round: bool = True) -> None:
+        self.has_fma, self.has_round = has_fma, has_round
         self.declarations: dict[str, str] = {}
         self.functions: list[str] = []
 
@@ -340,7 +346,9 @@ class Builder:
         return self.emit(a.type, f"{op} {a.type} {a.text}")
 
     def fma(self, a: Value, b: Value, c: Value) -> Value:
-        """Return a * b + c, rounded once."""
+        """Return a * b + c, rounded once where the machine can."""
+        if not self.module.has_fma:
+            return self.binary("fadd", self.binary("fmul", a, b), c)
         return self.intrinsic("fma", a.type, a, b, c)
 
     def compare(self, predicate: str, a: Value, b: Value) -> Value:
