@@ -8,6 +8,7 @@ a Python program keeps NumPy's number until it calls `set_num_threads`.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from chainrule.core.errors import ChainruleError
@@ -17,6 +18,7 @@ __all__ = ["chosen_threads", "get_num_threads", "limit_products", "requested_thr
 VARIABLE = "CHAINRULE_THREADS"
 _limits: list[Any] = []  # the limit in force; it ends when its object does
 _chosen: list[int] = []  # what set_num_threads was told last
+on_change: list[Callable[[], None]] = []  # called when that changes
 
 
 def set_num_threads(threads: int) -> None:
@@ -40,6 +42,8 @@ def set_num_threads(threads: int) -> None:
         raise ValueError(f"set_num_threads.threads must be an int >= 1; got {threads!r}.")
     limit_products(threads)
     _chosen[:] = [threads]
+    for call in on_change:
+        call()
 
 
 def limit_products(threads: int) -> None:

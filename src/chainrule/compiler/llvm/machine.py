@@ -103,7 +103,7 @@ def describe_target(word: str, architecture: str, flags: frozenset[str]) -> Targ
             "Use native, which takes the best that is there."
         )
     above = _NOT_BELOW[word]
-    used = frozenset() if above is None else {flag for flag in flags if not flag.startswith(above or ("?",))}
+    used = frozenset(flag for flag in flags if above is not None and not flag.startswith(above))
     # Vector loads of 512 bits are what the kernels ask for; some CPUs' tuning would split them.
     features = _joined(used) + (",-prefer-256-bit" if word == "avx512" else "")
     tiles = word == "avx512" and {"amx-tile", "amx-bf16"} <= flags
@@ -112,7 +112,7 @@ def describe_target(word: str, architecture: str, flags: frozenset[str]) -> Targ
     )
 
 
-def _joined(flags: frozenset[str] | set[str]) -> str:
+def _joined(flags: frozenset[str]) -> str:
     return ",".join(f"+{flag}" for flag in sorted(flags))
 
 

@@ -1,7 +1,7 @@
 """The thread pool: workers that wait in native code and run one function together with the caller.
 
-    pool = thread_pool()
-    result = pool.run(function_address, context_address, threads=pool.size, cost=50.0)
+    step = prepare(function_address, context_address, cost=50.0)
+    result = step()                                     # 0.3 us from Python to native code and back
 
 Each thread of the team calls `i32 function(ptr context, i64 tid, i64 threads, ptr pool)`. Workers know nothing of
 Python: they start at the first parallel call, sleep when there is nothing to do, and end with the process, which never
@@ -13,17 +13,18 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+from collections.abc import Callable
 
 from chainrule.compiler import system
 from chainrule.compiler.llvm.cache import cached
 from chainrule.compiler.llvm.machine import Loaded, compile_text, host_target
-from chainrule.compiler.llvm.runtime import BLOCK_BYTES, MAX_THREADS, runtime_text
-from chainrule.core.threads import chosen_threads
+from chainrule.compiler.llvm.runtime import BLOCK_BYTES, MAX_THREADS, STALE, runtime_text
+from chainrule.core.threads import chosen_threads, on_change
 
-__all__ = ["SHORT", "Pool", "thread_pool"]
+__all__ = ["SHORT", "Pool", "prepare", "thread_pool"]
 
 SHORT = 200.0  # microseconds: a job below this does not wait for sleepers, whose waking takes 50 to 220
-SPIN = 100.0  # microseconds that an idle worker polls before it offers its core to others
+SPIN = 50.0  # microseconds that an idle worker polls before it offers its core to others
 PATIENCE = 400.0  # microseconds until it sleeps; covers the Python code between two steps
 
 _WORD = 8
@@ -31,6 +32,7 @@ _GATE, _ALIVE, _BUSY, _LIMITS = (system.LINE // _WORD * line for line in (1, 4, 
 _CLOSED = -(1 << 63)
 _lock = threading.Lock()
 _pool: Pool | None = None
+_current = ctypes.c_int64()  # the address of the pool's block, for prepared calls
 
 
 class Pool:
@@ -54,8 +56,10 @@ class Pool:
         self._call = self._function("chainrule_run", 5)
         self.wanted = size
         self.size = 1 + self._start(min(size, MAX_THREADS) - 1)
+        self._words[_LIMITS + 3] = self.size
 
-    def _function(self, name: str, parameters: int):
+    def _function(self, name: str, parameters: int) -> Callable[..., int]:
+        """Return a native function of the first three parameters as addresses and the others as numbers."""
         pointers = min(parameters, 3)
         kind = ctypes.CFUNCTYPE(
             ctypes.c_int32, *[ctypes.c_void_p] * pointers, *[ctypes.c_int64] * (parameters - pointers)
@@ -104,6 +108,40 @@ class Pool:
             self.size = 1
             self._function("chainrule_quit", 1)(self.block)
 
+    def _outdate(self) -> None:
+        """Have prepared calls ask for a new pool."""
+        self._words[_LIMITS + 3] = 0
+
+
+def prepare(function: int, context: int, *, threads: int | None = None, cost: float = 1000.0) -> Callable[[], int]:
+    """Return what runs a native function on the process's pool, for a function that is called often.
+
+    The call follows `set_num_threads` and forks. Two Python threads that call it at once share the context.
+
+    Args:
+        function: as for `Pool.run`; the code must stay loaded as long as the call is used.
+        context: as for `Pool.run`.
+        threads: at most so many, default all.
+        cost: microseconds of the job on one thread; default 1000.
+
+    Raises:
+        MachineError: this system runs no compiled code.
+    """
+    thread_pool()
+    wanted = MAX_THREADS if threads is None else threads
+    record = (ctypes.c_int64 * 5)(ctypes.addressof(_current), function, context, wanted, int(1000 * cost))
+    go = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)(_runtime().address("chainrule_go"))
+    reference = ctypes.byref(record)  # it also keeps the record
+
+    def call() -> int:
+        result = go(reference)
+        if result == STALE:
+            thread_pool()
+            result = go(reference)
+        return result
+
+    return call
+
 
 def thread_pool() -> Pool:
     """Return the pool of this process, with as many threads as `cr.set_num_threads` or CHAINRULE_THREADS say.
@@ -117,13 +155,16 @@ def thread_pool() -> Pool:
     """
     global _pool
     wanted = chosen_threads() or _cores()
-    if _pool is not None and _pool.wanted == wanted:
+    if _pool is not None and _pool.wanted == wanted and _pool._words[_LIMITS + 3]:
         return _pool
     with _lock:
         if _pool is None or _pool.wanted != wanted:
             old, _pool = _pool, Pool(wanted)
+            _current.value = _pool.block
             if old is not None:
                 old.close()
+        else:
+            _pool._words[_LIMITS + 3] = _pool.size  # told that the number of threads may have changed, which it has not
         return _pool
 
 
@@ -146,9 +187,19 @@ def _runtime() -> Loaded:
     return _cached_runtime
 
 
+def _threads_changed() -> None:
+    if _pool is not None:
+        _pool._outdate()
+
+
 def _after_fork() -> None:
+    """Leave the parent's pool, whose threads are not here: prepared calls ask for a new one."""
     global _pool, _lock
+    _threads_changed()
     _pool, _lock = None, threading.Lock()
+
+
+on_change.append(_threads_changed)
 
 
 if hasattr(os, "register_at_fork"):
