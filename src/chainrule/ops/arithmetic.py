@@ -6,6 +6,8 @@ values chosen at kinks and singular points.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from chainrule.core.bind import bind
@@ -86,6 +88,15 @@ def _floor_divide(x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
     return np.where(odd, x1 / x2, y)
 
 
+def _floor_divide_element(k: Any, x1: Any, x2: Any) -> Any:
+    if not x1.is_float:
+        return k.floor_divide(x1, x2)
+    infinite, finite = [k.eq(k.abs(x), np.inf) for x in (x1, x2)], [k.lt(k.abs(x), np.inf) for x in (x1, x2)]
+    upper = k.both(infinite[0], k.both(finite[1], k.ne(x2, 0.0)))
+    odd = k.either(upper, k.both(finite[0], infinite[1]))
+    return k.select(odd, k.div(x1, x2), k.call("floor_divide", x1, x2))
+
+
 floor_divide_p = elementwise(
     "floor_divide",
     _floor_divide,
@@ -94,6 +105,7 @@ floor_divide_p = elementwise(
     kind="numeric",
     derivative=(zero, zero),
     edges=[Edge((6.0, 3.0), (0.0, 0.0), why="a jump: constant on both sides")],
+    lower=_floor_divide_element,
 )
 
 remainder_p = elementwise(
@@ -105,16 +117,27 @@ remainder_p = elementwise(
     flops=2,
     derivative=(lambda: 1.0, lambda x1, x2: -floor_divide(x1, x2)),
     edges=[Edge((6.0, 3.0), (1.0, -2.0), why="a jump: the slope to the right of it")],
+    lower=lambda k, x1, x2: k.call("remainder", x1, x2) if x1.is_float else k.remainder(x1, x2),
 )
 
 negative_p = elementwise(
-    "negative", lambda x: np.negative(x), ANY, kind="numeric or complex", linear=(0,), transpose=lambda g: -g,
-    lower=lambda k, x: k.neg(x)
+    "negative",
+    lambda x: np.negative(x),
+    ANY,
+    kind="numeric or complex",
+    linear=(0,),
+    transpose=lambda g: -g,
+    lower=lambda k, x: k.neg(x),
 )
 
 positive_p = elementwise(
-    "positive", lambda x: np.positive(x), ANY, kind="numeric or complex", linear=(0,), transpose=lambda g: g,
-    lower=lambda k, x: x
+    "positive",
+    lambda x: np.positive(x),
+    ANY,
+    kind="numeric or complex",
+    linear=(0,),
+    transpose=lambda g: g,
+    lower=lambda k, x: x,
 )
 
 reciprocal_p = elementwise(
@@ -141,6 +164,12 @@ abs_p = elementwise(
     lower=lambda k, x: k.abs(x),
 )
 
+
+def _sign_element(k: Any, x: Any) -> Any:
+    side = k.select(k.lt(x, 0), 0 if x.kind[0] == "u" else -1, k.select(k.eq(x, 0), 0, x))  # what is left is NaN
+    return k.select(k.gt(x, 0), 1, side)
+
+
 sign_p = elementwise(
     "sign",
     lambda x: np.sign(x),
@@ -148,6 +177,7 @@ sign_p = elementwise(
     kind="numeric",
     derivative=zero,
     edges=[Edge((0.0,), (0.0,), why="a jump: constant on both sides")],
+    lower=_sign_element,
 )
 
 

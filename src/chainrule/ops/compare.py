@@ -27,31 +27,86 @@ __all__ = [
 _special = [Sample((np.array([-np.inf, -1.0, -0.0, 0.0, 1.0, np.inf, np.nan]),), smooth=False)]
 _ties = [Sample((np.array([1.0, 2.0, -0.0, np.nan, np.inf]), np.array([1.0, 1.0, 0.0, np.nan, np.inf])), smooth=False)]
 
-equal_p = elementwise("equal", lambda x1, x2: np.equal(x1, x2), ANY, ANY, kind="any", result=bool_, samples=_ties,
-    lower=lambda k, x1, x2: k.eq(x1, x2))
-not_equal_p = elementwise(
-    "not_equal", lambda x1, x2: np.not_equal(x1, x2), ANY, ANY, kind="any", result=bool_, samples=_ties,
-    lower=lambda k, x1, x2: k.ne(x1, x2)
+equal_p = elementwise(
+    "equal",
+    lambda x1, x2: np.equal(x1, x2),
+    *(ANY, ANY),
+    kind="any",
+    result=bool_,
+    samples=_ties,
+    lower=lambda k, x1, x2: k.eq(x1, x2),
 )
-less_p = elementwise("less", lambda x1, x2: np.less(x1, x2), ANY, ANY, kind="numeric", result=bool_, samples=_ties,
-    lower=lambda k, x1, x2: k.lt(x1, x2))
+not_equal_p = elementwise(
+    "not_equal",
+    lambda x1, x2: np.not_equal(x1, x2),
+    *(ANY, ANY),
+    kind="any",
+    result=bool_,
+    samples=_ties,
+    lower=lambda k, x1, x2: k.ne(x1, x2),
+)
+less_p = elementwise(
+    "less",
+    lambda x1, x2: np.less(x1, x2),
+    *(ANY, ANY),
+    kind="numeric",
+    result=bool_,
+    samples=_ties,
+    lower=lambda k, x1, x2: k.lt(x1, x2),
+)
 less_equal_p = elementwise(
-    "less_equal", lambda x1, x2: np.less_equal(x1, x2), ANY, ANY, kind="numeric", result=bool_, samples=_ties,
-    lower=lambda k, x1, x2: k.le(x1, x2)
+    "less_equal",
+    lambda x1, x2: np.less_equal(x1, x2),
+    *(ANY, ANY),
+    kind="numeric",
+    result=bool_,
+    samples=_ties,
+    lower=lambda k, x1, x2: k.le(x1, x2),
 )
 greater_p = elementwise(
-    "greater", lambda x1, x2: np.greater(x1, x2), ANY, ANY, kind="numeric", result=bool_, samples=_ties,
-    lower=lambda k, x1, x2: k.gt(x1, x2)
+    "greater",
+    lambda x1, x2: np.greater(x1, x2),
+    *(ANY, ANY),
+    kind="numeric",
+    result=bool_,
+    samples=_ties,
+    lower=lambda k, x1, x2: k.gt(x1, x2),
 )
 greater_equal_p = elementwise(
-    "greater_equal", lambda x1, x2: np.greater_equal(x1, x2), ANY, ANY, kind="numeric", result=bool_, samples=_ties,
-    lower=lambda k, x1, x2: k.ge(x1, x2)
+    "greater_equal",
+    lambda x1, x2: np.greater_equal(x1, x2),
+    *(ANY, ANY),
+    kind="numeric",
+    result=bool_,
+    samples=_ties,
+    lower=lambda k, x1, x2: k.ge(x1, x2),
 )
-isnan_p = elementwise("isnan", lambda x: np.isnan(x), ANY, kind="numeric or complex", result=bool_, samples=_special,
-    lower=lambda k, x: k.ne(x, x))
-isinf_p = elementwise("isinf", lambda x: np.isinf(x), ANY, kind="numeric or complex", result=bool_, samples=_special)
+isnan_p = elementwise(
+    "isnan",
+    lambda x: np.isnan(x),
+    ANY,
+    kind="numeric or complex",
+    result=bool_,
+    samples=_special,
+    lower=lambda k, x: k.ne(x, x),
+)
+isinf_p = elementwise(
+    "isinf",
+    lambda x: np.isinf(x),
+    ANY,
+    kind="numeric or complex",
+    result=bool_,
+    samples=_special,
+    lower=lambda k, x: k.eq(k.abs(x), np.inf) if x.is_float else k.const(False, "bool"),
+)
 isfinite_p = elementwise(
-    "isfinite", lambda x: np.isfinite(x), ANY, kind="numeric or complex", result=bool_, samples=_special
+    "isfinite",
+    lambda x: np.isfinite(x),
+    ANY,
+    kind="numeric or complex",
+    result=bool_,
+    samples=_special,
+    lower=lambda k, x: k.lt(k.abs(x), np.inf) if x.is_float else k.const(True, "bool"),
 )
 
 

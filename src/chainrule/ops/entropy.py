@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,11 @@ def _times_log(x: np.ndarray, y: np.ndarray, logarithm: np.ufunc) -> np.ndarray:
     return np.where(zero, 0, x * logarithm(np.where(zero, 1, y))).astype(x.dtype)
 
 
+def _times_log_element(k: Any, x: Any, y: Any, logarithm: str) -> Any:
+    zero = k.both(k.eq(x, 0), k.eq(y, y))
+    return k.select(zero, 0, k.mul(x, k.call(logarithm, k.select(zero, 1, y))))
+
+
 def _slope(x1: Tensor, x2: Tensor, pole: float) -> Tensor:
     """Return x2, and a number whose logarithm is 0 where x1 is 0 and x2 at or beyond the pole."""
     return where(logical_and(x1 == 0.0, x2 <= pole), pole + 1.0, x2)
@@ -39,6 +45,7 @@ xlogy_p = elementwise(
     POSITIVE,
     flops=2,
     derivative=(lambda x1, x2: log(_slope(x1, x2, 0.0)), lambda x1, x2: x1 / x2),
+    lower=lambda k, x1, x2: _times_log_element(k, x1, x2, "log"),
     samples=[Sample((np.array([0.0, 0.0, 2.0]), np.array([0.0, np.inf, 1.0])), smooth=False)],
     edges=[
         Edge((0.0, 2.0), (0.6931471805599453, 0.0), why="0, and log 2 as the slope"),
@@ -54,6 +61,7 @@ xlog1py_p = elementwise(
     (-0.7, 3.0),
     flops=2,
     derivative=(lambda x1, x2: log1p(_slope(x1, x2, -1.0)), lambda x1, x2: x1 / (x2 + 1.0)),
+    lower=lambda k, x1, x2: _times_log_element(k, x1, x2, "log1p"),
     samples=[Sample((np.array([0.0, 0.0, 2.0]), np.array([-1.0, np.inf, 1.0])), smooth=False)],
     edges=[
         Edge((0.0, 1.0), (0.6931471805599453, 0.0), why="0, and log 2 as the slope"),
@@ -68,6 +76,7 @@ entr_p = elementwise(
     POSITIVE,
     flops=3,
     derivative=lambda x: -(log(x) + 1.0),
+    lower=lambda k, x: k.select(k.lt(x, 0), -np.inf, k.neg(_times_log_element(k, x, x, "log"))),
     samples=[Sample((np.array([0.0, -1.0, np.inf]),), smooth=False)],
     edges=[Edge((0.0,), (np.inf,), why="0 with a vertical tangent"), Edge((1.0,), (-1.0,), why="falls")],
 )
@@ -78,6 +87,7 @@ logit_p = elementwise(
     (0.1, 0.9),
     flops=3,
     derivative=lambda x: 1.0 / (x * (1.0 - x)),
+    lower=lambda k, x: k.log(k.div(x, k.sub(1.0, x))),
     edges=[
         Edge((0.5,), (4.0,), why="the flattest point"),
         Edge((0.0,), (np.inf,), why="minus infinity, with an infinite slope"),

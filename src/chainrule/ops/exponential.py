@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from chainrule.core.bind import bind
@@ -42,14 +44,26 @@ expm1_p = elementwise(
     kind="float or complex",
     derivative=lambda y: y + 1.0,
     edges=[Edge((-1000.0,), (0.0,), why="flat at -1"), Edge((0.0,), (1.0,), why="x itself near 0")],
+    lower=lambda k, x: k.call("expm1", x),
 )
 
 log_p = elementwise(
-    "log", lambda x: np.log(x), POSITIVE, kind="float or complex", derivative=lambda x: 1.0 / x, edges=_pole,
-    lower=lambda k, x: k.log(x)
+    "log",
+    lambda x: np.log(x),
+    POSITIVE,
+    kind="float or complex",
+    derivative=lambda x: 1.0 / x,
+    edges=_pole,
+    lower=lambda k, x: k.log(x),
 )
 log2_p = elementwise(
-    "log2", lambda x: np.log2(x), POSITIVE, kind="float or complex", derivative=lambda x: 1.0 / (x * _LN2), edges=_pole
+    "log2",
+    lambda x: np.log2(x),
+    POSITIVE,
+    kind="float or complex",
+    derivative=lambda x: 1.0 / (x * _LN2),
+    edges=_pole,
+    lower=lambda k, x: k.call("log2", x),
 )
 log10_p = elementwise(
     "log10",
@@ -58,6 +72,7 @@ log10_p = elementwise(
     kind="float or complex",
     derivative=lambda x: 1.0 / (x * _LN10),
     edges=_pole,
+    lower=lambda k, x: k.call("log10", x),
 )
 log1p_p = elementwise(
     "log1p",
@@ -66,6 +81,7 @@ log1p_p = elementwise(
     kind="float or complex",
     derivative=lambda x: 1.0 / (1.0 + x),
     edges=[Edge((-1.0,), (np.inf,), why="a pole"), Edge((0.0,), (1.0,), why="x itself near 0")],
+    lower=lambda k, x: k.call("log1p", x),
 )
 
 
@@ -75,6 +91,11 @@ def _share(x1: Tensor, x2: Tensor) -> Tensor:
     return bind(PRIMITIVES["sigmoid"], where(same, 0.0, x1 - x2))  # its own slope neither overflows nor is NaN
 
 
+def _logaddexp_element(k: Any, x1: Any, x2: Any) -> Any:
+    larger = k.add(k.maximum(x1, x2), k.call("log1p", k.exp(k.neg(k.abs(k.sub(x1, x2))))))
+    return k.select(k.eq(x1, x2), k.add(x1, _LN2), larger)  # of two infinities the difference is NaN
+
+
 logaddexp_p = elementwise(
     "logaddexp",
     lambda x1, x2: np.logaddexp(x1, x2),
@@ -82,6 +103,7 @@ logaddexp_p = elementwise(
     ANY,
     flops=5,
     derivative=(lambda x1, x2: _share(x1, x2), lambda x1, x2: _share(x2, x1)),
+    lower=_logaddexp_element,
     edges=[
         Edge((1.0, 1.0), (0.5, 0.5), why="equal parts"),
         Edge((1000.0, -1000.0), (1.0, 0.0), why="one dominates"),

@@ -99,9 +99,16 @@ def _labels(labels: np.ndarray, *, classes: int, ignore: int | None) -> np.ndarr
     return labels
 
 
+def _inside(k: Any, x: Any, size: int) -> Any:
+    wide = k.cast(x, "i64")  # in which every size and bound is exact; a uint64 beyond it becomes negative
+    return k.both(k.ge(wide, 0), k.lt(wide, size))
+
+
 def _labels_element(k: Any, labels: Any, *, classes: int, ignore: int | None) -> Any:
-    good = k.both(k.ge(labels, 0), k.lt(labels, classes))
-    return k.check(good if ignore is None else k.either(good, k.eq(labels, ignore)), labels)
+    good = _inside(k, labels, classes)
+    if ignore is not None:
+        good = k.either(good, k.eq(k.cast(labels, "i64"), ignore))
+    return k.check(good, labels)
 
 
 _TEN = {"classes": 10, "ignore": None}
@@ -177,6 +184,7 @@ _TABLE = {"size": 5, "what": "Embedding(5, 3)"}
 check_indices_p = primitive(
     "check_indices",
     reference=_indices,
+    lower=Pointwise(lambda k, x, *, size, what: k.check(_inside(k, x, size), x)),
     shape=elementwise_shape("check_indices", "integer"),
     effect=True,
     flops=lambda indices, *, size, what: 0,
@@ -232,6 +240,7 @@ def _probabilities(x: np.ndarray) -> np.ndarray:
 check_probabilities_p = primitive(
     "check_probabilities",
     reference=_probabilities,
+    lower=Pointwise(lambda k, x: k.check(k.invert(k.either(k.lt(x, 0), k.gt(x, 1))), x)),
     shape=elementwise_shape("check_probabilities", "float"),
     vjp=_unchanged,
     jvp=_tangent,

@@ -14,7 +14,14 @@ from chainrule.ops.powers import rsqrt
 __all__ = ["acosh", "asinh", "atanh", "cosh", "sinh", "tanh"]
 
 # ---------------------------------------------------------------------------------------------------- primitives
-sinh_p = elementwise("sinh", lambda x: np.sinh(x), ANY, kind="float or complex", derivative=lambda x: cosh(x))
+sinh_p = elementwise(
+    "sinh",
+    lambda x: np.sinh(x),
+    ANY,
+    kind="float or complex",
+    derivative=lambda x: cosh(x),
+    lower=lambda k, x: k.call("sinh", x),
+)
 cosh_p = elementwise(
     "cosh",
     lambda x: np.cosh(x),
@@ -22,6 +29,7 @@ cosh_p = elementwise(
     kind="float or complex",
     derivative=lambda x: sinh(x),
     edges=[Edge((0.0,), (0.0,), why="the lowest point")],
+    lower=lambda k, x: k.call("cosh", x),
 )
 
 
@@ -45,6 +53,7 @@ tanh_p = elementwise(
         Edge((1000.0,), (0.0,), why="saturated"),
         Edge((-np.inf,), (0.0,), why="saturated"),
     ],
+    lower=lambda k, x: k.call("tanh", x),
 )
 asinh_p = elementwise(
     "asinh",
@@ -53,6 +62,7 @@ asinh_p = elementwise(
     kind="float or complex",
     derivative=lambda x: rsqrt(x * x + 1.0),
     edges=[Edge((0.0,), (1.0,), why="the steepest point"), Edge((np.inf,), (0.0,), why="flat")],
+    lower=lambda k, x: k.call("asinh", x),
 )
 acosh_p = elementwise(
     "acosh",
@@ -61,6 +71,7 @@ acosh_p = elementwise(
     kind="float or complex",
     derivative=lambda x: rsqrt(x - 1.0) * rsqrt(x + 1.0),
     edges=[Edge((1.0,), (np.inf,), why="a vertical tangent"), Edge((0.5,), (np.nan,), why="below 1")],
+    lower=lambda k, x: k.call("acosh", x),
 )
 atanh_p = elementwise(
     "atanh",
@@ -69,6 +80,7 @@ atanh_p = elementwise(
     kind="float or complex",
     derivative=lambda x: 1.0 / (1.0 - x * x),
     edges=[Edge((1.0,), (np.inf,), why="a pole"), Edge((-1.0,), (np.inf,), why="a pole")],
+    lower=lambda k, x: k.call("atanh", x),
 )
 
 

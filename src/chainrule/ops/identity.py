@@ -25,6 +25,7 @@ def _identity(name: str) -> Primitive:
         linear=(0,),
         transpose=_unchanged,
         elementwise=True,
+        lower=lambda k, x: x,
         flops=lambda x: 0,
         samples=[*grid((-2.0, 2.0)), *integers(1)],
     )

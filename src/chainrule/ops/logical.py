@@ -30,29 +30,79 @@ _shifts = [
     for dtype, bits in (("int8", 8), ("int64", 64))
 ]
 
-logical_and_p = elementwise("logical_and", lambda x1, x2: np.logical_and(x1, x2), ANY, ANY, kind="bool",
-    lower=lambda k, x1, x2: k.both(x1, x2))
-logical_or_p = elementwise("logical_or", lambda x1, x2: np.logical_or(x1, x2), ANY, ANY, kind="bool",
-    lower=lambda k, x1, x2: k.either(x1, x2))
-logical_xor_p = elementwise("logical_xor", lambda x1, x2: np.logical_xor(x1, x2), ANY, ANY, kind="bool",
-    lower=lambda k, x1, x2: k.xor(x1, x2))
-logical_not_p = elementwise("logical_not", lambda x: np.logical_not(x), ANY, kind="bool",
-    lower=lambda k, x: k.invert(x))
-bitwise_and_p = elementwise("bitwise_and", lambda x1, x2: np.bitwise_and(x1, x2), ANY, ANY, kind="integer or bool",
-    lower=lambda k, x1, x2: k.both(x1, x2))
-bitwise_or_p = elementwise("bitwise_or", lambda x1, x2: np.bitwise_or(x1, x2), ANY, ANY, kind="integer or bool",
-    lower=lambda k, x1, x2: k.either(x1, x2))
-bitwise_xor_p = elementwise("bitwise_xor", lambda x1, x2: np.bitwise_xor(x1, x2), ANY, ANY, kind="integer or bool",
-    lower=lambda k, x1, x2: k.xor(x1, x2))
-bitwise_invert_p = elementwise("bitwise_invert", lambda x: np.invert(x), ANY, kind="integer or bool",
-    lower=lambda k, x: k.invert(x))
+logical_and_p = elementwise(
+    "logical_and",
+    lambda x1, x2: np.logical_and(x1, x2),
+    *(ANY, ANY),
+    kind="bool",
+    lower=lambda k, x1, x2: k.both(x1, x2),
+)
+logical_or_p = elementwise(
+    "logical_or",
+    lambda x1, x2: np.logical_or(x1, x2),
+    *(ANY, ANY),
+    kind="bool",
+    lower=lambda k, x1, x2: k.either(x1, x2),
+)
+logical_xor_p = elementwise(
+    "logical_xor",
+    lambda x1, x2: np.logical_xor(x1, x2),
+    *(ANY, ANY),
+    kind="bool",
+    lower=lambda k, x1, x2: k.xor(x1, x2),
+)
+logical_not_p = elementwise(
+    "logical_not",
+    lambda x: np.logical_not(x),
+    ANY,
+    kind="bool",
+    lower=lambda k, x: k.invert(x),
+)
+bitwise_and_p = elementwise(
+    "bitwise_and",
+    lambda x1, x2: np.bitwise_and(x1, x2),
+    *(ANY, ANY),
+    kind="integer or bool",
+    lower=lambda k, x1, x2: k.both(x1, x2),
+)
+bitwise_or_p = elementwise(
+    "bitwise_or",
+    lambda x1, x2: np.bitwise_or(x1, x2),
+    *(ANY, ANY),
+    kind="integer or bool",
+    lower=lambda k, x1, x2: k.either(x1, x2),
+)
+bitwise_xor_p = elementwise(
+    "bitwise_xor",
+    lambda x1, x2: np.bitwise_xor(x1, x2),
+    *(ANY, ANY),
+    kind="integer or bool",
+    lower=lambda k, x1, x2: k.xor(x1, x2),
+)
+bitwise_invert_p = elementwise(
+    "bitwise_invert",
+    lambda x: np.invert(x),
+    ANY,
+    kind="integer or bool",
+    lower=lambda k, x: k.invert(x),
+)
 bitwise_left_shift_p = elementwise(
-    "bitwise_left_shift", lambda x1, x2: np.left_shift(x1, x2), ANY, ANY, kind="integer", ints=(0, 6), samples=_shifts,
-    lower=lambda k, x1, x2: k.shift_left(x1, x2)
+    "bitwise_left_shift",
+    lambda x1, x2: np.left_shift(x1, x2),
+    *(ANY, ANY),
+    kind="integer",
+    ints=(0, 6),
+    samples=_shifts,
+    lower=lambda k, x1, x2: k.shift_left(x1, x2),
 )
 bitwise_right_shift_p = elementwise(
-    "bitwise_right_shift", lambda x1, x2: np.right_shift(x1, x2), ANY, ANY, kind="integer", ints=(0, 6), samples=_shifts,
-    lower=lambda k, x1, x2: k.shift_right(x1, x2)
+    "bitwise_right_shift",
+    lambda x1, x2: np.right_shift(x1, x2),
+    *(ANY, ANY),
+    kind="integer",
+    ints=(0, 6),
+    samples=_shifts,
+    lower=lambda k, x1, x2: k.shift_right(x1, x2),
 )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from chainrule.core.bind import bind
@@ -66,6 +68,7 @@ hypot_p = elementwise(
         Edge((0.0, 0.0), (0.0, 0.0), why="the tip of a cone: 0 like the norm, where PyTorch gives NaN"),
         Edge((3e200, 4e200), (0.6, 0.8), why="the squares would overflow"),
     ],
+    lower=lambda k, x1, x2: k.call("hypot", x1, x2),
 )
 
 
@@ -75,6 +78,21 @@ def _pow(x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
         return np.power(x1, x2)
     unit = np.power(x1, x2 & 1)  # of 1 and -1: their powers repeat
     return np.where(x2 < 0, np.where(np.abs(x1) == 1, unit, 0), np.power(x1, np.maximum(x2, 0)))
+
+
+def _pow_element(k: Any, x1: Any, x2: Any) -> Any:
+    if x1.is_float:
+        return k.call("pow", x1, x2)
+    one = k.const(1, x1)
+    bits = int(x1.kind[1:])
+    power, square = one, x1
+    for n in range(bits):  # bit by bit of the exponent
+        power = k.select(k.eq(k.both(k.shift_right(x2, n), one), 1), k.mul(power, square), power)
+        square = k.mul(square, square)
+    if x1.kind[0] == "u":
+        return power
+    odd = k.select(k.eq(k.both(x2, one), 1), x1, one)
+    return k.select(k.lt(x2, 0), k.select(k.eq(k.abs(x1), 1), odd, 0), power)
 
 
 def _pow_base(x1: Tensor, x2: Tensor) -> Tensor:
@@ -103,6 +121,7 @@ pow_p = elementwise(
     kind="numeric or complex",
     ints=(0, 5),
     derivative=(_pow_base, _pow_exponent),
+    lower=_pow_element,
     samples=[
         Sample((np.array([-2, -1, 0, 1, 2, 3]), np.array([-2, -3, -1, -5, 3, -1])), smooth=False),
         Sample((np.array([-2.0, -0.5, 0.0, 2.0]), np.array([2.0, -3.0, 0.0, np.inf])), smooth=False),

@@ -6,11 +6,12 @@ Rounding is constant between its jumps, so its gradient is 0 everywhere.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from chainrule.core.bind import bind
-from chainrule.core.dtypes import bool_, float64
+from chainrule.core.dtypes import DType, bool_, float64
 from chainrule.core.primitive import Edge, Invalid, Primitive, Sample, primitive
 from chainrule.core.tensor import Tensor
 from chainrule.ops._elementwise import ANY, elementwise, zero
@@ -30,6 +31,7 @@ def _rounding(name: str, function: Callable, kind: str = "numeric") -> Primitive
         (1.1, 1.4),
         kind=kind,
         derivative=zero,
+        lower=lambda k, x: k.call(name, x) if x.is_float else x,
         edges=[
             Edge((2.0,), (0.0,), why="an integer: constant on both sides"),
             Edge((0.5,), (0.0,), why="a half: constant on both sides"),
@@ -49,11 +51,30 @@ copysign_p = elementwise(
     (-2.0, -0.1),
     (0.1, 2.0),
     derivative=(lambda x1, x2: copysign(sign(x1), x2) * sign(x1), zero),
+    lower=lambda k, x1, x2: k.call("copysign", x1, x2),
     edges=[
         Edge((0.0, 1.0), (0.0, 0.0), why="like abs at 0"),
         Edge((2.0, -0.0), (-1.0, 0.0), why="the sign of minus zero counts"),
     ],
 )
+
+
+_WORDS = {"f64": "i64", "f32": "i32", "bf16": "i16"}
+
+
+def _nextafter_element(k: Any, x1: Any, x2: Any, *, dtype: DType) -> Any:
+    """Step through the bits: those of numbers of one sign are in order."""
+    a, b = (k.cast(x, "f32") if x.kind == "bf16" else x for x in (x1, x2))
+    word = _WORDS[x1.kind]
+    bits = k.bits(x1, word)
+    sign = k.both(k.bits(x2, word), k.const(-(1 << (int(word[1:]) - 1)), word))
+    away = k.xor(k.lt(a, b), k.lt(a, 0))
+    step = k.add(bits, k.select(away, k.const(1, word), k.const(-1, word)))
+    step = k.select(k.eq(a, 0), k.either(sign, k.const(1, word)), step)
+    order = k.both(k.eq(a, a), k.eq(b, b))
+    found = k.select(k.eq(a, b), k.bits(x2, word), step)
+    return k.bits(k.select(order, found, k.bits(k.const(np.nan, x1), word)), x1.kind)
+
 
 # The attribute says in which dtype the neighbour is sought: bfloat16 must not be computed in float32 here.
 nextafter_p = primitive(
@@ -63,6 +84,7 @@ nextafter_p = primitive(
     elementwise=True,
     flops=elementwise_flops(1),
     derivative=(lambda: 1.0, zero),
+    lower=_nextafter_element,
     samples=[
         Sample(((), ()), {"dtype": float64}),
         Sample(((3,), (3,)), {"dtype": float64}),
@@ -78,7 +100,13 @@ nextafter_p = primitive(
     ],
 )
 
-signbit_p = elementwise("signbit", lambda x: np.signbit(x), ANY, result=bool_)
+signbit_p = elementwise(
+    "signbit",
+    lambda x: np.signbit(x),
+    ANY,
+    result=bool_,
+    lower=lambda k, x: k.lt(k.bits(x, _WORDS[x.kind]), 0),
+)
 
 
 def floor(x: Tensor, /) -> Tensor:

@@ -70,6 +70,7 @@ clip_p = primitive(
     reference=lambda x, low, high: np.minimum(np.maximum(x, low), high),
     shape=elementwise_shape("clip", "numeric"),
     elementwise=True,
+    lower=lambda k, x, low, high: k.minimum(k.maximum(x, low), high),
     flops=elementwise_flops(2),
     derivative=(
         lambda x, low, high: indicator(logical_and(x >= low, x <= high), x),

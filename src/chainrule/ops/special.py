@@ -33,6 +33,7 @@ sigmoid_p = elementwise(
         Edge((1000.0,), (0.0,), why="saturated"),
         Edge((-1000.0,), (0.0,), why="saturated; exp(1000) must not be computed"),
     ],
+    lower=lambda k, x: k.call("sigmoid", x),
 )
 
 softplus_p = elementwise(
@@ -47,6 +48,7 @@ softplus_p = elementwise(
         Edge((-1e4,), (0.0,), why="underflows to 0"),
     ],
     source="Dugas et al., NIPS 2000",
+    lower=lambda k, x: k.call("softplus", x),
 )
 
 relu_p = elementwise(
@@ -78,6 +80,7 @@ erf_p = elementwise(
         Edge((-np.inf,), (0.0,), why="saturated"),
     ],
     source="fdlibm s_erf.c, Sun Microsystems 1993",
+    lower=lambda k, x: k.call("erf", x),
 )
 
 erfc_p = elementwise(
@@ -92,6 +95,7 @@ erfc_p = elementwise(
         Edge((-np.inf,), (0.0,), why="saturated"),
     ],
     source="fdlibm s_erf.c, Sun Microsystems 1993",
+    lower=lambda k, x: k.call("erfc", x),
 )
 
 

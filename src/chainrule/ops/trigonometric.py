@@ -22,6 +22,7 @@ sin_p = elementwise(
     kind="float or complex",
     derivative=lambda x: cos(x),
     edges=[Edge((0.0,), (1.0,), why="rising")],
+    lower=lambda k, x: k.call("sin", x),
 )
 cos_p = elementwise(
     "cos",
@@ -30,6 +31,7 @@ cos_p = elementwise(
     kind="float or complex",
     derivative=lambda x: -sin(x),
     edges=[Edge((0.0,), (0.0,), why="the top")],
+    lower=lambda k, x: k.call("cos", x),
 )
 tan_p = elementwise(
     "tan",
@@ -38,6 +40,7 @@ tan_p = elementwise(
     kind="float or complex",
     derivative=lambda y: 1.0 + y * y,
     edges=[Edge((0.0,), (1.0,), why="rising")],
+    lower=lambda k, x: k.call("tan", x),
 )
 asin_p = elementwise(
     "asin",
@@ -46,6 +49,7 @@ asin_p = elementwise(
     kind="float or complex",
     derivative=lambda x: rsqrt(1.0 - x * x),
     edges=[Edge((1.0,), (np.inf,), why="a vertical tangent"), Edge((2.0,), (np.nan,), why="outside [-1, 1]")],
+    lower=lambda k, x: k.call("asin", x),
 )
 acos_p = elementwise(
     "acos",
@@ -54,6 +58,7 @@ acos_p = elementwise(
     kind="float or complex",
     derivative=lambda x: -rsqrt(1.0 - x * x),
     edges=[Edge((-1.0,), (-np.inf,), why="a vertical tangent"), Edge((2.0,), (np.nan,), why="outside [-1, 1]")],
+    lower=lambda k, x: k.call("acos", x),
 )
 atan_p = elementwise(
     "atan",
@@ -62,6 +67,7 @@ atan_p = elementwise(
     kind="float or complex",
     derivative=lambda x: 1.0 / (1.0 + x * x),
     edges=[Edge((np.inf,), (0.0,), why="flat"), Edge((1e200,), (0.0,), why="x * x overflows to the right answer")],
+    lower=lambda k, x: k.call("atan", x),
 )
 
 
@@ -94,6 +100,7 @@ atan2_p = elementwise(
         Edge((3e200, 4e200), (1.6e-201, -1.2e-201), why="the squares would overflow"),
         Edge((0.0, -1.0), (-1.0, 0.0), why="on the branch cut"),
     ],
+    lower=lambda k, x1, x2: k.call("atan2", x1, x2),
 )
 
 
