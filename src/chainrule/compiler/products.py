@@ -122,10 +122,12 @@ def matmul(s: Scheduler, e: Equation) -> None:
     first, second = at_of(x1, batch, i, p), at_of(x2, batch, p, j)
     left_batch = [b for b, a in zip(batch[len(batch) - len(x1.shape) + 2 :], x1.shape[:-2], strict=True) if a != 1]
     right_batch = [b for b, a in zip(batch[len(batch) - len(x2.shape) + 2 :], x2.shape[:-2], strict=True) if a != 1]
-    left = operand(s, s.element(x1, first)) or packed(s, [*left_batch, i, p], s.element(x1, first))
-    right = operand(s, s.element(x2, second)) or packed(s, [*right_batch, p, j], s.element(x2, second))
+    kind = accumulator(e)
+    a, b = (k.cast(s.element(x, at), kind) for x, at in ((x1, first), (x2, second)))
+    left = operand(s, a) or packed(s, [*left_batch, i, p], a)
+    right = operand(s, b) or packed(s, [*right_batch, p, j], b)
     view = s.allocate(y)
-    emit(s, e, left, right, batch, (i,), (j,), (p,), view, (*batch, i, j), accumulator(e))
+    emit(s, e, left, right, batch, (i,), (j,), (p,), view, (*batch, i, j), kind)
 
 
 def at_of(x: Variable, batch: Sequence[Expr], row: Expr, column: Expr) -> tuple[Expr, ...]:
@@ -169,7 +171,8 @@ def geometry(e: Equation, batch: int, channels: int, out: int, kernel: Sequence[
 def image(s: Scheduler, v: Variable, halo: Sequence[tuple[int, int]]) -> View:
     """Return an image in memory with channels innermost and at least this border of zeros."""
     want = (0, *range(2, len(v.shape)), 1)
-    view = s.views.get(v)
+    kind = {"bf16": "f32"}.get(v.type.dtype.short, v.type.dtype.short)
+    view = s.views.get(v) if kind == v.type.dtype.short else None
     have = s.layouts.halo(v) if view is not None and view.buffer.place == "arena" else None
     have = have or ((0, 0),) * len(v.shape)
     wide = all(a <= c and b <= d for (a, b), (c, d) in zip(halo, have[2:], strict=True))
@@ -180,11 +183,11 @@ def image(s: Scheduler, v: Variable, halo: Sequence[tuple[int, int]]) -> View:
     if known is not None:
         return known
     whole = ((0, 0), (0, 0), *s.layouts.halos.get(v, tuple(halo)))
-    view = placed(v.shape, v.type.dtype.short, want, whole)
+    view = placed(v.shape, kind, want, whole)
     border = s.layouts.zeros(view, whole)
     if border is not None:
         s.kernels.append(border)
-    s.fill(view, lambda at: s.element(v, at))
+    s.fill(view, lambda at: k.cast(s.element(v, at), kind))
     s.layouts.copies[key] = view
     return view
 
@@ -193,8 +196,9 @@ def kernel_weights(s: Scheduler, w: Variable, g: Geometry, flip: bool) -> Operan
     """Return the weights packed [group, kernel, in, out], or [group, kernel, out, in] to go back."""
     channel = k.add(k.mul(g.group, expr.index(g.outputs.data[1])), g.outputs)
     element = s.element(w, (channel, g.inputs, *g.kernel))
+    element = k.cast(element, "f32") if element.kind == "bf16" else element
     inner = (g.outputs, g.inputs) if flip else (g.inputs, g.outputs)
-    axes = [v for v in (g.group, *g.kernel, *inner) if v.data[1] > 1]
+    axes = [v for v in (g.group, *g.kernel, *inner) if v.data[1] != 1]
     zero = {v: expr.index(0) for v in (g.group, *g.kernel, *inner) if v.data[1] == 1}
     return packed(s, axes, expr.rebuild(element, lambda x: zero.get(x)))
 
@@ -353,7 +357,7 @@ def _dense(index: Expr, extent: int) -> Expr:
 
 
 def _plain(variables: Sequence[Expr]) -> tuple[Expr, ...]:
-    return tuple(v for v in variables if v.data[1] > 1)
+    return tuple(v for v in variables if v.data[1] != 1)
 
 
 def _ones(variables: Sequence[Expr]) -> dict[Expr, Expr]:

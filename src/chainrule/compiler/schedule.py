@@ -96,6 +96,8 @@ class Scheduler:
             return False
         if isinstance(e.primitive.lower, Loop):
             return False
+        if isinstance(e.primitive.lower, Contraction) and not e.inputs[0].type.dtype.is_float:
+            return False
         return all(kind_of(v) in NATIVE for v in (*e.inputs, *e.outputs))
 
     def _needed(self) -> set[Variable]:
@@ -346,6 +348,9 @@ class Scheduler:
         target: tuple[Expr, ...],
     ) -> None:
         """Combine `value` over the axes `summed`, and store it at `target` for each point of `outer`."""
+        if not summed:
+            self.merger.item(outer, (), [Store(view, target, k.cast(value, view.buffer.kind))], None)
+            return
         inner = _innermost(value, (*outer, *summed))
         columns = bool(outer) and inner is not None and any(inner is v for v in outer)
         if columns:  # neighbours in a vector are different sums: that axis comes last

@@ -91,7 +91,8 @@ class _Writer:
             units, cost = plan_border(kernel), kernel.view.buffer.size // 8
             emit_border(b, kernel, pointers[kernel.view.buffer], begin, end, self.lanes)
         b.finish()
-        (text,) = module.functions
+        *helpers, text = module.functions
+        self.module.functions += [h for h in helpers if h not in self.module.functions]
         self.module.declarations |= module.declarations
         name = self.known.get(text)
         if name is None:
