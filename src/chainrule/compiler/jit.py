@@ -10,12 +10,13 @@ from __future__ import annotations
 import copy
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from chainrule.compiler.guards import SCALARS
+from chainrule.compiler.static import Static, StaticNames
 from chainrule.compiler.trace import is_argument, trace
 from chainrule.compiler.variant import Variant, grad_kind, grad_type
 from chainrule.core import context, tree
@@ -31,7 +32,13 @@ from chainrule.core.tensor import Tensor
 __all__ = ["JitFunction", "jit"]
 
 
-def jit(function: Callable[..., Any] | None = None, *, keep_grads: bool = False, precision: str | None = None) -> Any:
+def jit(
+    function: Callable[..., Any] | None = None,
+    *,
+    keep_grads: bool = False,
+    precision: str | None = None,
+    static_argnames: str | Sequence[str] = (),
+) -> Any:
     """Trace a step of tensor operations once, and run the traced graph on later calls.
 
     Forward, backward and optimizer may all be inside: tensors that the step assigns (parameters, optimizer slots,
@@ -42,13 +49,17 @@ def jit(function: Callable[..., Any] | None = None, *, keep_grads: bool = False,
         keep_grads: keep gradients that an optimizer inside the step used up, so that `.grad` can be read afterwards;
             default False.
         precision: "float32" or "bf16", as in `cr.precision`; default None, that of the call's surroundings.
+        static_argnames: parameters whose arguments select a compiled variant by equality: settings in a hashable
+            object, say. Numbers, strings and booleans do so without being named, other objects by identity.
 
     Returns:
         A `JitFunction`; used with keywords only, a decorator.
 
     Raises:
         SettingError: an unknown precision.
-        TraceError: at the first call, if the step asks for a value that does not exist yet (`.item()`, `if tensor:`).
+        TraceError: at the first call, if the step asks for a value that does not exist yet (`.item()`, `if tensor:`);
+            a static argument that can't be hashed.
+        ValueError: the function has no parameter of a name in `static_argnames`.
 
     Example:
         >>> import chainrule as cr
@@ -59,8 +70,8 @@ def jit(function: Callable[..., Any] | None = None, *, keep_grads: bool = False,
         tensor(5., shape=(), dtype=float32)
     """
     if function is None:
-        return functools.partial(jit, keep_grads=keep_grads, precision=precision)
-    return JitFunction(function, keep_grads, precision)
+        return functools.partial(jit, keep_grads=keep_grads, precision=precision, static_argnames=static_argnames)
+    return JitFunction(function, keep_grads, precision, static_argnames)
 
 
 MOST_VARIANTS = 32  # traced graphs kept per function; the oldest goes first
@@ -73,6 +84,7 @@ class JitFunction:
         function: the Python step.
         keep_grads: whether consumed gradients stay readable.
         precision: that of its matrix products and convolutions; default None, that of a call's surroundings.
+        static_argnames: parameters whose arguments select a variant by equality; default none.
 
     Attributes:
         variants: the traced graphs, newest last.
@@ -84,12 +96,20 @@ class JitFunction:
         (tensor([2., 2.], shape=(2,), dtype=float32), 1)
     """
 
-    def __init__(self, function: Callable[..., Any], keep_grads: bool = False, precision: str | None = None):
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        keep_grads: bool = False,
+        precision: str | None = None,
+        static_argnames: str | Sequence[str] = (),
+    ):
         functools.update_wrapper(self, function, updated=())
         self.__name__ = getattr(function, "__name__", type(function).__name__)  # a partial or a module has none
         self.function = function
         self.keep_grads = keep_grads
         self.precision = precision
+        self.static_argnames = static_argnames
+        self._static = StaticNames(function, static_argnames)
         self._operands = None if precision is None else operand_dtype(precision, "jit.precision")
         self.variants: list[Variant] = []
         self.retraces: list[str] = []
@@ -97,13 +117,15 @@ class JitFunction:
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
             return self
-        bound = JitFunction(self.function.__get__(instance, owner), self.keep_grads, self.precision)
+        bound = JitFunction(
+            self.function.__get__(instance, owner), self.keep_grads, self.precision, self.static_argnames
+        )
         instance.__dict__[self.__name__] = bound  # one set of variants per object
         return bound
 
     def __deepcopy__(self, memo: dict) -> JitFunction:
         # graphs belong to the original's state
-        return JitFunction(copy.deepcopy(self.function, memo), self.keep_grads, self.precision)
+        return JitFunction(copy.deepcopy(self.function, memo), self.keep_grads, self.precision, self.static_argnames)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the step; arguments and result are those of the Python function."""
@@ -112,7 +134,7 @@ class JitFunction:
         if local.interpreter is not None or local.transform is not None:
             with Operands(operands):
                 return self.function(*args, **kwargs)  # part of the trace, jvp or vmap around it
-        leaves, structure = tree.flatten((args, kwargs))
+        leaves, structure = tree.flatten(self._static.marked(args, kwargs))
         leaves = [Tensor(np.array(leaf)) if isinstance(leaf, np.ndarray) else leaf for leaf in leaves]
         key = (structure, local.grad, tuple([_describe(leaf) for leaf in leaves]), operands)
         variant = self._find(key)
@@ -184,6 +206,8 @@ def _describe(leaf: Any) -> tuple:
     if is_argument(leaf):
         value = leaf._value
         return ("tensor", value.shape, value.dtype, grad_kind(leaf), leaf._node is not None and grad_type(leaf))
+    if type(leaf) is Static:
+        return ("static", leaf.value, type(leaf.value))
     if isinstance(leaf, SCALARS):
         return ("value", leaf.hex() if isinstance(leaf, float) else leaf, type(leaf))  # -0.0 is not 0.0, NaN is NaN
     if isinstance(leaf, Versioned):
@@ -195,6 +219,8 @@ def _words(description: tuple) -> str:
     if description[0] == "tensor":
         kind = str(TensorType(description[1], dtype_of(description[2])))
         return kind + (" that requires a gradient" if description[3] else "")
+    if description[0] == "static":
+        return repr(description[1])
     return repr(_number(description)) if description[0] == "value" else "another object"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from chainrule.compiler.guards import SCALARS, Guards
 from chainrule.compiler.passes.dead_code import without_dead_code
 from chainrule.compiler.pullback import Pullback
+from chainrule.compiler.static import given
 from chainrule.compiler.variant import Output, Place, Variant, grad_kind
 from chainrule.core import tree
 from chainrule.core.dtypes import dtype_of
@@ -52,7 +53,7 @@ def trace(
     starts = [_place(proxy) for proxy in proxies.values()]
     try:
         with tracer:
-            args, kwargs = tree.unflatten(structure, [proxies.get(i, leaf) for i, leaf in enumerate(leaves)])
+            args, kwargs = tree.unflatten(structure, [proxies.get(i, given(leaf)) for i, leaf in enumerate(leaves)])
             result, result_structure = tree.flatten(function(*args, **kwargs))
             ends = _Ends(tracer, proxies, leaves, keep)
             results = [ends.output(leaf) if isinstance(leaf, Tensor) else leaf for leaf in result]
@@ -65,7 +66,7 @@ def trace(
     state = [*(f"state{i}" for i in range(len(captured))), *(f"grad{i}" for i in range(len(grads)))]
     names = [*(labels[i] for i in proxies), *state]
     graph = check(without_dead_code(tracer.graph(inputs, [t._value for t in ends.outputs], names)))
-    objects = [(labels[i], x) for i, x in enumerate(leaves) if not isinstance(x, SCALARS) and not is_argument(x)]
+    objects = [(labels[i], given(x)) for i, x in enumerate(leaves) if not isinstance(x, SCALARS) and not is_argument(x)]
     variant = Variant(key, Guards(function, objects), graph, labels)
     places: list[Place] = [("cell", i) for i in proxies]
     places += [*(("cell", cell) for cell, _ in captured), *(("grad", ends.owner(slot)) for slot in grads)]
