@@ -7,12 +7,15 @@ graph = build.graph(build("exp", x))
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
 from chainrule.compiler.executor import ReferenceExecutor
+from chainrule.compiler.trace import trace
+from chainrule.core import tree
 from chainrule.core.dtypes import to_dtype
 from chainrule.core.graph import Equation, Graph, Variable, check, frozen
 from chainrule.core.primitive import PRIMITIVES, TensorType
@@ -75,6 +78,13 @@ def values(graph: Graph, seed: int = 0) -> list[np.ndarray]:
         with np.errstate(all="ignore"):
             found.append(np.asarray(array).astype(v.dtype))
     return found
+
+
+def traced(function: Callable[..., Any], *args: Any) -> tuple[Graph, list[np.ndarray]]:
+    """Return the graph of a step, as `cr.jit` traces it, and the buffers that its inputs have now."""
+    leaves, structure = tree.flatten((args, {}))
+    variant = trace(function, "step", (), leaves, structure, False)
+    return variant.graph, [variant._input(place, leaves) for place in variant.sources]
 
 
 def run(graph: Graph, arrays: list[np.ndarray]) -> list[np.ndarray]:

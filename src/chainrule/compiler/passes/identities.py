@@ -191,9 +191,9 @@ def _choices(rw: Rewriting, equation: Equation) -> Variable | None:
     if opposite:
         return rw.same(equation, opposite.inputs[0], x2, x1)
     inner = rw.maker(x1, "where")
-    if inner and inner.inputs[0] is condition and x1.shape == shape:
-        return rw.same(equation, condition, inner.inputs[1], x2)
+    if inner and inner.inputs[0] is condition:
+        return rw.spread(rw.same(equation, condition, inner.inputs[1], x2), shape)
     inner = rw.maker(x2, "where")
-    if inner and inner.inputs[0] is condition and x2.shape == shape:
-        return rw.same(equation, condition, x1, inner.inputs[2])
+    if inner and inner.inputs[0] is condition:
+        return rw.spread(rw.same(equation, condition, x1, inner.inputs[2]), shape)
     return None
