@@ -66,6 +66,11 @@ class Merger:
             self._remember(kernel, s, None)
         self._note(kernel, len(self.kernels) - 1, list(kernel.epilogue))
 
+    def apart(self, kernel: Kernel, writes: list[Buffer]) -> None:
+        """Append a kernel that nothing joins."""
+        self.kernels.append(kernel)
+        self.position.update(dict.fromkeys(writes, len(self.kernels) - 1))
+
     def _note(self, kernel: Kernel, position: int, statements: Statements) -> None:
         equation = self.scheduler.equation
         if equation is not None and equation not in kernel.equations:

@@ -11,7 +11,8 @@ import heapq
 from collections.abc import Sequence
 
 from chainrule.compiler import expr
-from chainrule.compiler.kernels import Buffer, Kernel, Loops, Product, Program, Stage, Store
+from chainrule.compiler.kernels import Border, Buffer, Kernel, Loops, Product, Program, Stage, Store
+from chainrule.core.graph import GraphError
 
 __all__ = ["ordered", "plan_arena"]
 
@@ -28,6 +29,8 @@ def ordered(kernels: Sequence[Kernel]) -> list[Kernel]:
         order = _sorted(kernels, edges)
         if order is not None:
             return order
+        if not any(buffer.state for kernel in kernels for buffer in kernel.writes):
+            raise GraphError("the kernels of a graph wait for each other in a circle")
         for kernel in kernels:
             for buffer in kernel.writes:
                 buffer.state = None
@@ -90,7 +93,9 @@ def _edges(kernels: Sequence[Kernel]) -> dict[int, set[int]]:
             before[n].update(w for w in writers.get(buffer, ()) if w < n)
             before[n].update(w for w in writers.get(buffer, ()) if w > n and buffer.place == "arena")
         for buffer in kernel.writes:
-            before[n].update(w for w in writers.get(buffer, ()) if w < n)
+            if not isinstance(kernel, Border):  # zeros around the elements and the elements do not meet
+                others = (w for w in writers.get(buffer, ()) if w < n)
+                before[n].update(w for w in others if not isinstance(kernels[w], Border))
             if buffer.state is not None:
                 before[n].update(r for r in readers.get(buffer.state, ()) if r != n)
                 before[n].update(c for c in checks if c != n)

@@ -304,7 +304,7 @@ class Scheduler:
         for v in e.inputs:
             kernel.inputs.append(self._in_memory(v))
         kernel.outputs = [self.allocate(v) for v in e.outputs]
-        self.kernels.append(kernel)
+        self.merger.apart(kernel, [view.buffer for view in kernel.outputs])
 
     def _in_memory(self, v: Variable) -> View:
         if v not in self.views:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.compiler.executor import ReferenceExecutor
+from chainrule.compiler.native import executor_for
 from chainrule.compiler.guards import Guards
 from chainrule.compiler.pullback import Pullback
 from chainrule.core import tree
@@ -30,6 +30,11 @@ class Output:
     """A leaf of the result that is a graph output."""
 
     index: int
+
+
+def _key(place: Place) -> tuple[str, int, bool]:
+    kind, owner = place
+    return kind, owner if isinstance(owner, int) else id(owner), isinstance(owner, int)
 
 
 def grad_kind(tensor: Tensor) -> str:
@@ -70,7 +75,7 @@ class Variant:
 
     def __init__(self, key: tuple, guards: Guards, graph: Graph, labels: Sequence[str]):
         self.key, self.guards, self.graph, self.labels = key, guards, graph, labels
-        self.executor = ReferenceExecutor(graph)
+        self.executor: Any = None
         self.sources: list[Place] = []
         self.cells: list[tuple[Tensor, tuple, str]] = []
         self.slots: list[tuple[Any, Any]] = []
@@ -102,6 +107,8 @@ class Variant:
         """Run the graph, then update the state; nothing is updated if the run raises."""
         if self.writes or self.clears:
             self._refuse_aliases(leaves)
+        if self.executor is None:
+            self.executor = executor_for(self.graph, self._takes())
         inputs = [self._input(place, leaves) for place in self.sources]
         arrays = self.executor(inputs)
         outputs: dict[int, Tensor] = {}
@@ -112,6 +119,13 @@ class Variant:
         self._update(leaves, arrays, outputs)
         items = [self._result(item, arrays, outputs) if isinstance(item, Output) else item for item in self.results]
         return tree.unflatten(self.structure, items)
+
+    def _takes(self) -> dict[int, int]:
+        """Return which outputs may be written over which inputs: state that the step reads and assigns."""
+        if self.live:  # a walk back from outside needs the inputs as they were
+            return {}
+        places = {_key(place): number for number, place in enumerate(self.sources)}
+        return {index: places[_key(place)] for place, index in self.writes if _key(place) in places}
 
     def _input(self, place: Place, leaves: list[Any]) -> np.ndarray:
         kind, owner = place
