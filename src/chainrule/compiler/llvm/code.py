@@ -7,7 +7,7 @@ they are the same, gathers otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from chainrule.compiler import expr
@@ -77,9 +77,19 @@ class Code:
                 return scope[key]
         return None
 
-    def hoist(self, roots: Iterable[Expr], moving: Iterable[Expr]) -> None:
-        """Write the parts that do not depend on `moving` here, before a loop changes them."""
+    def hoist(self, roots: Sequence[Expr], moving: Iterable[Expr], written: Collection[Buffer] = ()) -> None:
+        """Write the parts that do not depend on `moving` here, before a loop changes them.
+
+        Args:
+            roots: expressions of the loop.
+            moving: axes and symbols that change in it.
+            written: buffers that change in it.
+        """
         changing = frozenset(moving)
+        late: set[Expr] = set()
+        for part in expr.walk(roots) if written else ():
+            if (part.op == "element" and part.data in written) or any(a in late for a in part.args):
+                late.add(part)
         available = self._symbols()
         stack = list(roots)
         seen: set[Expr] = set()
@@ -90,7 +100,7 @@ class Code:
             seen.add(e)
             symbols = [s for s in e.free if s.op == "symbol" and s not in available]
             unplaced = [s for s in e.free if s.op == "axis" and s not in self.places]
-            if e.free & changing or symbols or unplaced or e.op == "check":
+            if e.free & changing or symbols or unplaced or e.op == "check" or e in late:
                 stack += e.args
             elif e.op == "affine":
                 continue

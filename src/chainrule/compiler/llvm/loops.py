@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from chainrule.compiler import expr
 from chainrule.compiler.expr import Expr
-from chainrule.compiler.kernels import Border, Loops, Stage, Store, Sum
+from chainrule.compiler.kernels import Border, Buffer, Loops, Stage, Store, Sum
 from chainrule.compiler.llvm.code import Code, combine, flat, identity, kind_type
 from chainrule.compiler.llvm.ir import I64, Builder, Place, Value
 
@@ -154,7 +154,7 @@ def emit_loops(code: Code, plan: Plan, begin: Value, end: Value) -> None:
     b = code.b
     roots = [e for stage in plan.stages for s in stage.statements for e in _parts(s)]
     moving = [*plan.outer, *(v for stage in plan.stages for v in stage.axes)]
-    code.hoist(roots, moving)
+    code.hoist(roots, moving, {s.view.buffer for stage in plan.stages for s in stage.statements if isinstance(s, Store)})
     if plan.shape == "columns":
         b.loop(end, lambda u: _columns(code, plan, u), start=begin)
         return
@@ -178,6 +178,10 @@ def _parts(s: Store | Sum) -> tuple[Expr, ...]:
     return (s.value, s.at[0]) if isinstance(s, Store) else (s.value,)
 
 
+def _written(stage: Stage) -> set[Buffer]:
+    return {s.view.buffer for s in stage.statements if isinstance(s, Store)}
+
+
 def _decode(code: Code, axes: Sequence[Expr], unit: Value) -> None:
     """Give each axis its index from the number of a point."""
     for n, v in enumerate(reversed(axes)):
@@ -191,7 +195,7 @@ def _decode(code: Code, axes: Sequence[Expr], unit: Value) -> None:
 def _row(code: Code, plan: Plan) -> None:
     """Write the stages of one outer point."""
     for stage in plan.stages:
-        code.hoist([e for s in stage.statements for e in _parts(s)], stage.axes)
+        code.hoist([e for s in stage.statements for e in _parts(s)], stage.axes, _written(stage))
         if not stage.axes:
             for s in stage.statements:
                 assert isinstance(s, Store)
@@ -214,7 +218,8 @@ def _nest(code: Code, plan: Plan, stage: Stage) -> None:
         def body(i: Value, *inner: Value) -> list[Value]:
             code.push()
             code.places[axes[0]] = Place(i)
-            code.hoist([e for s in stage.statements for e in _parts(s)], stage.axes[len(stage.axes) - len(axes) :])
+            moving = stage.axes[len(stage.axes) - len(axes) :]
+            code.hoist([e for s in stage.statements for e in _parts(s)], moving, _written(stage))
             new = around(axes[1:], inner)
             code.pop()
             return new
