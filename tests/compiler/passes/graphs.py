@@ -20,7 +20,7 @@ from chainrule.core.dtypes import to_dtype
 from chainrule.core.graph import Equation, Graph, Variable, check, frozen
 from chainrule.core.primitive import PRIMITIVES, TensorType
 
-FLOATS = [0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 1e-30, np.inf, -np.inf, np.nan, 3.0, -7.25, 1e30]
+FLOATS = [0.0, -0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 1e-30, np.inf, -np.inf, np.nan, 3.0, -7.25, 1e30]
 
 
 class Building:
