@@ -193,7 +193,8 @@ WITHOUT = {
     "of derivatives": "backward check_gradients checkpoint custom_gradient grad gradients hessian hvp jacobian jvp "
     "linearize numerical_gradient value_and_grad vjp vmap enable_grad is_grad_enabled no_grad jit trace_backward graph",
     "about dtypes, threads, files, runs": "can_cast finfo iinfo isdtype result_type __array_namespace_info__ promote "
-    "manual_seed get_num_threads set_num_threads show load save debug_nans find_nan",
+    "manual_seed get_num_threads set_num_threads show load save debug_nans find_nan "
+    "debug_print",
     "makes a tensor of no other": "asarray from_dlpack arange empty empty_like full full_like linspace meshgrid ones "
     "ones_like zeros zeros_like eye one_hot",
     "gives integers or bool": "equal greater greater_equal isfinite isinf isnan less less_equal not_equal allclose "

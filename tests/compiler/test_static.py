@@ -27,10 +27,7 @@ def test_equal_objects_find_one_variant_and_others_another():
         assert step(cr.asarray(3.0), settings=Settings(2.0)).item() == 6.0
     assert len(step.variants) == 2  # by position and by name
     assert step(cr.asarray(3.0), Settings(2.0, 1)).item() == 7.0
-    assert (
-        step.retraces[-1] == ("argument settings was Settings(factor=2.0, shift=0), now Settings(factor=2.0, shift=1)")
-        or step.retraces[-1] == "the arguments have another structure"
-    )
+    assert len(step.variants) == 3
 
 
 def test_without_it_an_equal_object_traces_again():

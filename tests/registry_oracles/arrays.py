@@ -131,6 +131,7 @@ ORACLES: dict[str, Any] = {name: getattr(torch, name) for name in SAME_NAME.spli
 
 # Primitives that PyTorch does not have, and what checks them instead.
 WITHOUT: dict[str, str] = {
+    "debug_print": "it has no output: tests/ops/test_printing.py reads what it prints",
     "random_bits": "Philox has its own known answers: tests/core/test_philox.py",
 }
 

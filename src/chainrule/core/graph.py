@@ -7,8 +7,8 @@ rules; `str(graph)` prints it with the user's line and the module on every equat
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -88,6 +88,10 @@ class Graph:
 
     def __iter__(self) -> Iterator[Equation]:
         return iter(self.equations)
+
+    def with_equations(self, equations: Sequence[Equation]) -> Graph:
+        """Return the graph with other equations between the same inputs and outputs."""
+        return replace(self, equations=tuple(equations))
 
     @property
     def flops(self) -> int:

@@ -45,6 +45,7 @@ from chainrule.ops.order_statistics import *  # noqa: F403
 from chainrule.ops.pad import *  # noqa: F403
 from chainrule.ops.pool import *  # noqa: F403
 from chainrule.ops.powers import *  # noqa: F403
+from chainrule.ops.printing import *  # noqa: F403
 from chainrule.ops.product import *  # noqa: F403
 from chainrule.ops.quantile import *  # noqa: F403
 from chainrule.ops.reduce import *  # noqa: F403
@@ -75,7 +76,7 @@ FILES = (
     *("matmul", "einsum", "quantile"),
     *("conv", "conv_transpose", "pool", "unpool", "avg_pool", "adaptive_pool", "window"),
     *("interpolate", "image", "grid"),
-    *("guard",),
+    *("guard", "printing"),
 )
 
 __all__ = ["Generator", "default_generator", "manual_seed", "random"]

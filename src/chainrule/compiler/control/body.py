@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from chainrule.compiler.control.tracer import BodyTracer, edge_of
 from chainrule.compiler.executor import ReferenceExecutor, evaluate
 from chainrule.compiler.passes.dead_code import without_dead_code
 from chainrule.core.context import local, no_grad
-from chainrule.core.graph import Graph, Variable, check
+from chainrule.core.graph import Equation, Graph, Variable, check
 from chainrule.core.primitive import Primitive, TensorType
 from chainrule.core.tape import Edge, Leaf
 from chainrule.core.tensor import Tensor, connected
@@ -69,6 +69,10 @@ class Body(Graph):
     results: tuple[Tensor, ...] = ()
     captured: tuple[Tensor, ...] = ()
     made: dict[Hashable, Any] = field(default_factory=dict)
+
+    def with_equations(self, equations: Sequence[Equation]) -> Body:
+        """Return the body with other equations that compute the same; its derivatives are made anew."""
+        return replace(self, equations=tuple(equations), made={})
 
     @property
     def explicit(self) -> int:

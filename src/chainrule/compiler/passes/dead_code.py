@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from chainrule.core.graph import Graph
+from dataclasses import replace
+
+from chainrule.core.graph import Equation, Graph, frozen
 
 __all__ = ["without_dead_code"]
 
@@ -10,7 +12,8 @@ __all__ = ["without_dead_code"]
 def without_dead_code(graph: Graph, first_effect: int = 0) -> Graph:
     """Return the graph without equations whose outputs nobody reads; those with an effect stay.
 
-    Of the equations before number `first_effect`, which have run elsewhere, only those stay that are needed.
+    The equations before number `first_effect` have run elsewhere: of them only those stay that are needed, without the
+    effects inside them.
 
         %0 = exp(x)           ->
         %1 = check_finite(x)         %0 = check_finite(x)
@@ -21,8 +24,19 @@ def without_dead_code(graph: Graph, first_effect: int = 0) -> Graph:
     for number in range(len(graph.equations) - 1, -1, -1):
         equation = graph.equations[number]
         if not needed.isdisjoint(equation.outputs) or (number >= first_effect and equation.effect):
-            kept.append(equation)
+            kept.append(equation if number >= first_effect else _silent(equation))
             needed.update(equation.inputs)
-    if len(kept) == len(graph.equations):
+    if len(kept) == len(graph.equations) and not first_effect:
         return graph
     return Graph(graph.name, graph.inputs, tuple(reversed(kept)), graph.outputs, graph.labels)
+
+
+def _silent(equation: Equation) -> Equation:
+    """Return the equation without effects in the graphs inside it that nobody needs."""
+    if not equation.graphs or not equation.effect:
+        return equation
+    inner = {
+        name: graph.with_equations(without_dead_code(graph, len(graph.equations)).equations)
+        for name, graph in equation.graphs.items()
+    }
+    return replace(equation, attributes=frozen({**equation.attributes, **inner}))
