@@ -7,17 +7,19 @@ import difflib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
-from benchmarks import peak, peers, report
+from benchmarks import commands, peak, peers, report
 from benchmarks.batches import MissingDataError
 from benchmarks.driver import Outcome, Settings, run
+from benchmarks.workload import Workload
 from benchmarks.workloads import WORKLOADS
 
 __all__ = ["main"]
 
+NAMES = [*WORKLOADS, commands.NAME]
 TOLERANCE = {"float32": 1e-4, "bf16": 2e-2}  # of the losses of the first steps, relative
 
 
@@ -32,7 +34,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m benchmarks",
         description="Train the same networks in chainrule and in every installed peer, interleaved, and compare.",
     )
-    parser.add_argument("--only", nargs="+", metavar="NAME", help=f"workloads: {', '.join(WORKLOADS)}")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help=f"workloads: {', '.join(NAMES)}")
     parser.add_argument(
         "--peers", nargs="+", metavar="NAME",
         help="libraries (torch, jax, tinygrad) or modes (torch/eager, chainrule/eager); none: chainrule alone",
@@ -44,7 +46,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--turn", type=float, default=0.25, metavar="SECONDS", help="length of a turn; default 0.25")
     found = parser.parse_args(arguments)
     titles = {mode.title for name in peers.PEERS for mode in peers.peer(name).MODES}
-    _known(parser, "workload", found.only or (), list(WORKLOADS))
+    _known(parser, "workload", found.only or (), NAMES)
     _known(parser, "peer", found.peers or (), [*peers.PEERS, *sorted(titles), "none"])
     if not 1 <= found.threads <= usable_cpus():
         parser.error(f"--threads must be from 1 to {usable_cpus()}, the CPUs of this machine; got {found.threads}.")
@@ -64,37 +66,65 @@ def _known(parser: argparse.ArgumentParser, kind: str, names: Sequence[str], val
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the workloads, print the report, and return the exit code: 1 where chainrule failed or losses differ."""
     options = parse(arguments)
-    console, progress = Console(width=100), Console(stderr=True)
-    peaks = {"float32": None, "bf16": None} if options.check else peak.measured(options.threads)
-    settings = Settings(options.threads, 0 if options.check else options.rounds, options.turn, options.peers,
-                        dropout=not options.check)  # fmt: skip
-    results, code = [], 0
+    console = Console(width=100)
+    peaks = dict.fromkeys(TOLERANCE) if options.check else peak.measured(options.threads)
+    results, commanded, code = [], None, 0
     versions: dict[str, str] = {}
-    with progress.status("") as status:
-        for name in options.only or WORKLOADS:
-            workload = WORKLOADS[name]
-            try:
-                outcomes = run(workload, settings, lambda text: status.update(f"{text} ..."))
-            except MissingDataError as error:
-                outcomes = [Outcome("chainrule", "jit", skipped=str(error))]
-            versions |= {peers.peer(o.peer).TITLE: o.version for o in outcomes if o.version}
-            found = report.row(workload, outcomes, peaks)
-            results.append((found, outcomes))
-            code |= any(o.failed and o.peer == "chainrule" for o in outcomes)
-            if options.check:
-                code |= _print_check(console, workload.name, outcomes, TOLERANCE[workload.precision])
-            elif not options.json:
-                console.print(report.details(workload, outcomes, peaks))
-                report.print_skipped(console, outcomes)
-                console.print()
-    if options.check:
-        return int(code)
-    if options.json:
-        print(json.dumps(report.to_json(results, threads=options.threads, peaks=peaks, versions=versions), indent=1))
-    else:
-        console.print(report.summary([found for found, _ in results]))
-        console.print(f"\n{report.machine_line(versions, options.threads, peaks)}", highlight=False)
+    with Console(stderr=True).status("") as status:
+        def say(text: str) -> None:
+            status.update(f"{text} ...")
+
+        for name in options.only or NAMES:
+            if name != commands.NAME:
+                workload = WORKLOADS[name]
+                outcomes = _measure(workload, options, say)
+                results.append((report.row(workload, outcomes, peaks), outcomes))
+                versions |= {peers.peer(o.peer).TITLE: o.version for o in outcomes if o.version}
+                code |= any(o.failed and o.peer == "chainrule" for o in outcomes)
+                if options.check:
+                    code |= _print_check(console, name, outcomes, TOLERANCE[workload.precision])
+                elif not options.json:
+                    _print_details(console, workload, outcomes, peaks)
+            elif not options.check:
+                commanded = commands.run(options.threads, options.rounds, say)
+                code |= commanded[0].failed is not None
+    if options.json and not options.check:
+        machine = {"threads": options.threads, "peaks": peaks, "versions": versions}
+        whole = commanded and commands.as_json(commanded)
+        print(json.dumps({**report.to_json(results, **machine), commands.NAME: whole}, indent=1))
+    elif not options.check:
+        _print_summary(console, [found for found, _ in results], commanded)
+        console.print(report.machine_line(versions, options.threads, peaks), highlight=False)
     return int(code)
+
+
+def _measure(workload: Workload, options: argparse.Namespace, say: Callable[[str], None]) -> list[Outcome]:
+    rounds = 0 if options.check else options.rounds
+    settings = Settings(options.threads, rounds, options.turn, options.peers, dropout=not options.check)
+    try:
+        return run(workload, settings, say)
+    except MissingDataError as error:
+        return [Outcome("chainrule", "jit", skipped=str(error))]
+
+
+def _print_details(
+    console: Console, workload: Workload, outcomes: Sequence[Outcome], peaks: dict[str, float | None]
+) -> None:
+    if any(o.seconds for o in outcomes):
+        console.print(report.details(workload, outcomes, peaks))
+    else:
+        console.print(f"[bold]{workload.name}[/]", highlight=False)
+    report.print_skipped(console, outcomes)
+    console.print()
+
+
+def _print_summary(
+    console: Console, rows: Sequence[report.Row], commanded: Sequence[commands.Command] | None
+) -> None:
+    if commanded:
+        console.print(commands.table(commanded), "")
+    if rows:
+        console.print(report.summary(rows), "")
 
 
 def _print_check(console: Console, name: str, outcomes: Sequence[Outcome], tolerance: float) -> bool:

@@ -5,6 +5,7 @@ A ratio is the time of the peer over that of chainrule, both medians over all st
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,9 @@ from benchmarks.peers import peer
 from benchmarks.workload import Workload
 
 __all__ = ["Row", "details", "differing", "machine_line", "row", "summary", "to_json"]
+
+
+SPREAD = 0.03  # PyTorch's modes are no measure of rounding where they differ by more
 
 
 @dataclass(frozen=True)
@@ -179,7 +183,10 @@ def processor() -> str:
 
 # ---------------------------------------------------------------------------------------------------- losses, JSON
 def differing(outcomes: Sequence[Outcome], tolerance: float) -> dict[str, float]:
-    """Return the largest distance of the losses from PyTorch's eager mode, where it is beyond the tolerance.
+    """Return the largest distance of the losses from PyTorch's eager mode, where it is beyond what rounding explains.
+
+    Losses of the first steps depend on rounding: ResNet-18's, from the same weights, differ by 0.1 % between two layouts
+    of PyTorch. Four times the distance between PyTorch's own modes is allowed, and the tolerance at least.
 
     Args:
         outcomes: of all contestants; where PyTorch did not run, the first one that did is the measure.
@@ -187,13 +194,17 @@ def differing(outcomes: Sequence[Outcome], tolerance: float) -> dict[str, float]
     """
     with_losses = [o for o in outcomes if o.losses]
     measure = next((o for o in with_losses if (o.peer, o.mode) == ("torch", "eager")), next(iter(with_losses), None))
-    found = {}
-    for outcome in with_losses:
-        scale = max(abs(loss) for loss in measure.losses)
-        far = max(abs(a - b) / scale for a, b in zip(outcome.losses, measure.losses, strict=False))
-        if not far <= tolerance:  # not: NaN counts
-            found[f"{outcome.peer}/{outcome.mode}"] = far
-    return found
+    far = {f"{o.peer}/{o.mode}": distance(o.losses, measure.losses) for o in with_losses}
+    spread = max((d for title, d in far.items() if title.startswith("torch/")), default=0.0)
+    allowed = max(tolerance, 4 * spread) if spread <= SPREAD else tolerance
+    return {title: d for title, d in far.items() if not d <= allowed}  # not: NaN counts
+
+
+def distance(losses: Sequence[float], measure: Sequence[float]) -> float:
+    """Return the largest difference, relative to the largest of the measure; NaN if one of them is NaN."""
+    differences = [abs(a - b) for a, b in zip(losses, measure, strict=False)]
+    broken = any(math.isnan(d) for d in differences)
+    return math.nan if broken else max(differences) / max(abs(loss) for loss in measure)
 
 
 def to_json(results: Sequence[tuple[Row, Sequence[Outcome]]], **machine: Any) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -74,26 +73,8 @@ def build(job: Job) -> Steps:
 
 def _transform(cr: Any, job: Job) -> Callable[[Callable], Callable]:
     """Return what makes a step of this mode and precision out of the eager step."""
-    mixed = job.workload.precision == "bf16"
-    if "jit" not in job.options:
-        if mixed and not hasattr(cr, "precision"):
-            raise Skip("this chainrule has no precision='bf16'")
-        return (lambda step: _within(cr, step)) if mixed else (lambda step: step)
-    if not mixed:
-        return cr.jit
-    if "precision" in inspect.signature(cr.jit).parameters:
-        return cr.jit(precision="bf16")
-    if hasattr(cr, "precision"):
-        return lambda step: cr.jit(_within(cr, step))
-    raise Skip("this chainrule has no precision='bf16'")
-
-
-def _within(cr: Any, step: Callable) -> Callable:
-    def mixed(*args: Any) -> Any:
-        with cr.precision("bf16"):
-            return step(*args)
-
-    return mixed
+    precision = job.workload.precision
+    return cr.jit(precision=precision) if "jit" in job.options else cr.precision(precision)
 
 
 def _inference(cr: Any, model: Any, job: Job, transform: Callable, parameters: int) -> Steps:

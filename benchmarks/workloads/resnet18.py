@@ -116,7 +116,7 @@ def tinygrad(nn: Any, tensor: Any, dropout: bool) -> Any:
 
 FLOAT32 = Workload(
     "resnet18", _layers(), 11_173_962, network, jax, tinygrad, data="cifar10", batch=32, convolutional=True,
-    settings={"lr": 0.01, "momentum": 0.9}, goal=Goal(1.0, 1.2),
+    settings={"lr": 0.001, "momentum": 0.9}, goal=Goal(1.0, 1.2),
 )  # fmt: skip
 WORKLOADS = (
     FLOAT32,

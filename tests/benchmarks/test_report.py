@@ -1,0 +1,125 @@
+"""The report: ratios, shares, goals and distances of losses from known times; no line is wider than 100 columns."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+
+import pytest
+from rich.console import Console
+
+from benchmarks import report
+from benchmarks.driver import Outcome
+from benchmarks.workloads import WORKLOADS
+
+MLP = WORKLOADS["mlp"]
+PEAKS = {"float32": 100e9, "bf16": None}
+
+
+def outcomes():
+    return [
+        Outcome("chainrule", "jit", seconds=[1e-4, 2e-4, 9e-4], cold=1.25, cached=0.2, growth=3_000_000, version="0.1"),
+        Outcome("torch", "eager", seconds=[9e-4, 9e-4], cached=0.01, growth=8_000_000, version="2.13"),
+        Outcome("torch", "fused", seconds=[8e-4], cached=0.01, growth=9_000_000, version="2.13"),
+        Outcome("jax", "jit", seconds=[3e-4], cold=0.5, cached=0.1, growth=20_000_000, version="0.10"),
+        Outcome("tinygrad", "TinyJit", skipped="tinygrad's CPU device needs clang"),
+    ]
+
+
+def shown(printable) -> str:
+    console = Console(file=io.StringIO(), width=100)
+    console.print(printable)
+    return console.file.getvalue()
+
+
+def test_ratios_are_of_medians_and_the_best_mode():
+    row = report.row(MLP, outcomes(), PEAKS)
+    assert (row.ours.mode, row.torch.mode, row.best.peer) == ("jit", "fused", "jax")
+    assert row.ratio == pytest.approx(4.0)
+    assert row.ratio_jax == row.ratio_best == pytest.approx(1.5)
+    assert row.share == pytest.approx(13_754_368 / 2e-4 / 100e9)
+
+
+@pytest.mark.parametrize("jax, reached", [(3e-4, False), (4e-4, True)])  # mlp: 4 over PyTorch and 2 over JAX
+def test_a_goal_over_jax_counts(jax, reached):
+    found = outcomes()
+    found[3].seconds = [jax]
+    assert report.row(MLP, found, PEAKS).reached is reached
+
+
+def test_without_a_peer_there_is_no_verdict():
+    row = report.row(MLP, outcomes()[:1], {"float32": None})
+    assert (row.ratio, row.best, row.share, row.reached) == (None, None, None, None)
+
+
+def test_without_chainrule_there_is_no_ratio():
+    row = report.row(MLP, [Outcome("chainrule", "jit", skipped="broken", failed=True), *outcomes()[1:]], PEAKS)
+    assert (row.ours, row.ratio, row.reached) == (None, None, None)
+    assert "mlp" in shown(report.summary([row]))
+
+
+def test_the_tables_fit_and_show_the_figures():
+    rows = [report.row(workload, outcomes(), PEAKS) for workload in WORKLOADS.values()]
+    text = shown(report.summary(rows))
+    assert max(map(len, text.splitlines())) <= 100
+    assert "…" not in text
+    line = next(line for line in text.splitlines() if line.startswith("mlp "))
+    assert line.split() == "mlp 0.200 0.800 4.00 4.00 0.300 1.50 69 % 1.25 0.200 3.00 9.00".split()
+    text = shown(report.details(MLP, outcomes(), PEAKS))
+    assert "mlp: 52,650 parameters, batch 64, 13.8 MFLOP a step" in text
+    line = next(line for line in text.splitlines() if "fused" in line)
+    assert line.split() == "PyTorch fused 0.800 0.800 4.00 17 % - 0.010 9.00 -".split()
+
+
+def test_reasons_are_shared_and_printed_as_they_are():
+    console = Console(file=io.StringIO(), width=100)
+    skipped = [Outcome("torch", mode, skipped="needs [a] compiler") for mode in ("compile", "compile+malloc")]
+    report.print_skipped(console, [*skipped, Outcome("jax", "jit", skipped="ValueError: x", failed=True)])
+    assert console.file.getvalue() == (
+        "  skipped: torch/compile, torch/compile+malloc: needs [a] compiler\n  failed: jax/jit: ValueError: x\n"
+    )
+
+
+@pytest.mark.parametrize("value, text", [(0.0444, "0.044"), (3.456, "3.46"), (45.67, "45.7"), (394.2, "394")])
+def test_three_digits(value, text):
+    assert report.digits(value) == text
+
+
+def with_losses(**losses):
+    return [Outcome(*title.split("_"), losses=values) for title, values in losses.items()]
+
+
+def test_losses_that_agree():
+    found = with_losses(chainrule_jit=[2.0, 1.0001], torch_eager=[2.0, 1.0], jax_jit=[2.0, 0.9999, 7.0])
+    assert report.differing(found, 1e-4) == {}
+
+
+def test_losses_that_differ_are_named_with_their_distance():
+    found = with_losses(chainrule_jit=[2.0, 1.1], torch_eager=[2.0, 1.0], jax_jit=[math.nan, 1.0])
+    far = report.differing(found, 1e-4)
+    assert far["chainrule/jit"] == pytest.approx(0.05)
+    assert math.isnan(far["jax/jit"])
+    assert list(far) == ["chainrule/jit", "jax/jit"]
+
+
+def test_rounding_that_pytorch_has_too_is_allowed():
+    found = with_losses(chainrule_jit=[2.0, 1.03], torch_eager=[2.0, 1.0], torch_fused=[2.0, 1.01])
+    assert report.differing(found, 1e-4) == {}
+    found[0].losses[1] = 1.05
+    assert list(report.differing(found, 1e-4)) == ["chainrule/jit"]
+
+
+def test_modes_of_pytorch_that_are_far_apart_allow_nothing():
+    found = with_losses(chainrule_jit=[2.0, 1.0], torch_eager=[2.0, 1.0], torch_fused=[2.0, 1.5])
+    assert list(report.differing(found, 1e-4)) == ["torch/fused"]
+
+
+def test_json_is_json():
+    row = report.row(MLP, outcomes(), PEAKS)
+    found = json.loads(json.dumps(report.to_json([(row, outcomes())], threads=2)))
+    (workload,) = found["workloads"]
+    assert (found["threads"], workload["best_torch"], workload["best_peer"]) == (2, "torch/fused", "jax/jit")
+    assert workload["ratio_torch"] == pytest.approx(4.0)
+    assert workload["contestants"][0]["median"] == pytest.approx(2e-4)
+    assert (workload["contestants"][0]["steps"], workload["contestants"][4]["fastest"]) == (3, None)
