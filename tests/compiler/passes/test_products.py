@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.compiler.passes.graphs import Building, names, run, same_meaning, values
 
 from chainrule.compiler.passes import simplify
 from chainrule.compiler.passes.flattening import sink_splits
@@ -12,6 +11,7 @@ from chainrule.compiler.passes.reductions import tidy_reductions
 from chainrule.compiler.passes.transposes import move_transposes
 from chainrule.core.graph import check
 from chainrule.testing import assert_close
+from tests.compiler.passes.graphs import Building, names, run, same_meaning, values
 
 
 def t(build, x):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.compiler.passes.graphs import Building, names, run, same_meaning, traced, values
 
 import chainrule as cr
 from chainrule.compiler.passes import simplify
@@ -14,6 +13,7 @@ from chainrule.core.dtypes import float32, int64
 from chainrule.core.errors import IndexRangeError
 from chainrule.core.graph import Graph
 from chainrule.core.primitive import PRIMITIVES, sample_arrays
+from tests.compiler.passes.graphs import Building, names, run, same_meaning, traced, values
 
 
 def count(build, size, start=0):
@@ -116,6 +116,62 @@ def test_one_hot_of_checked_labels_becomes_a_comparison():
     assert "one_hot" not in names(after)
     build = Building()
     graph = build.graph(build("one_hot", build.input("int32", 3), num_classes=4, dtype=float32))
+    assert compare_instead_of_scatter(graph) is graph
+
+
+def test_one_hot_stays_where_its_classes_do_not_fit_the_dtype_of_the_labels():
+    build = Building()
+    known = guarded(build, build.input("uint8", 3), 300)
+    graph = build.graph(build("one_hot", known, num_classes=300, dtype=float32))
+    assert compare_instead_of_scatter(graph) is graph
+
+
+def one_hit(axis=1, keepdims=True, classes=3, nothing=0.0, name="negative", start=0, inside=True):
+    """Return a graph with a sum of one chosen value per row, and valid inputs."""
+    build = Building()
+    labels, v = build.input("int64", 4, 1), build.input("float32", 4, 1)
+    known = guarded(build, labels, classes) if inside else labels
+    hit = build("equal", build("reshape", count(build, 3, start), shape=(1, 3)), known)
+    chosen = build(name, build("where", hit, v, nothing))
+    graph = build.graph(build("sum", chosen, axis=(axis,), keepdims=keepdims))
+    return graph, [np.arange(4).reshape(4, 1) % 3, values(graph, 1)[1]]
+
+
+@pytest.mark.parametrize("keepdims", [True, False])
+@pytest.mark.parametrize("nothing", [0.0, -0.0])
+@pytest.mark.parametrize("number", [None, 0.0, -0.0])
+def test_the_sum_of_one_chosen_value_is_that_value(keepdims, nothing, number):
+    graph, given = one_hit(keepdims=keepdims, nothing=nothing)
+    if number is not None:
+        given[1] = np.full((4, 1), number, np.float32)
+    after = same_meaning(graph, compare_instead_of_scatter(graph), given)
+    assert "sum" not in names(after)
+
+
+def test_the_sum_of_one_chosen_value_broadcasts_with_the_axes_that_stay():
+    build = Building()
+    labels, v = build.input("int64", 4, 2), build.input("float32")
+    index = build("reshape", guarded(build, labels, 3), shape=(4, 1, 2))
+    hit = build("equal", index, build("reshape", count(build, 3), shape=(3, 1)))
+    graph = build.graph(build("sum", build("where", hit, v, 0.0), axis=(1,), keepdims=False))
+    given = [np.arange(8).reshape(4, 2) % 3, np.float32(2.5)]
+    after = same_meaning(graph, compare_instead_of_scatter(graph), given)
+    assert "sum" not in names(after)
+
+
+OTHER_SUMS = {
+    "of another axis": {"axis": 0},
+    "of what may have no hit": {"inside": False},
+    "of what may have no hit in a smaller axis": {"classes": 4},
+    "of what has more than one value": {"nothing": 1.0},
+    "of positions that start later": {"start": 1},
+    "of a function of the choice": {"name": "exp"},
+}
+
+
+@pytest.mark.parametrize("case", OTHER_SUMS)
+def test_other_sums_stay(case):
+    graph, _ = one_hit(**OTHER_SUMS[case])
     assert compare_instead_of_scatter(graph) is graph
 
 

@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
+from chainrule.compiler.passes.facts import uniform
 from chainrule.compiler.passes.ranges import interval
 from chainrule.compiler.passes.rewriting import Rewriting, Rules, rewrite
 from chainrule.core.dtypes import int64
@@ -77,11 +80,52 @@ def _one_along(rw: Rewriting, equation: Equation) -> Variable | None:
 def _one_hot(rw: Rewriting, equation: Equation) -> Variable | None:
     (x,), a = equation.inputs, equation.attributes
     classes = a["num_classes"]
-    if not _inside(rw, x, classes):
+    if not _inside(rw, x, classes) or classes - 1 > np.iinfo(x.dtype).max:
         return None
     counted = rw.emit("arange", start=0, step=1, size=classes, dtype=x.type.dtype)
     hit = rw.emit("equal", rw.reshaped(x, (*x.shape, 1)), counted)
     return rw.emit("astype", hit, dtype=a["dtype"])
+
+
+@RULES.on("sum")
+def _sum_of_one_hit(rw: Rewriting, equation: Equation) -> Variable | None:
+    """Turn the sum over c of (v where c == i, 0 elsewhere) into v, and that of its opposite into -v.
+
+    A sum begins with 0.0, so it is v + 0.0; the position i is certainly one of those that are summed.
+    """
+    (x,), axes, out = equation.inputs, equation.attributes["axis"], equation.outputs[0]
+    opposite = rw.maker(x, "negative")
+    choice = rw.maker(opposite.inputs[0] if opposite else x, "where")
+    if choice is None or len(axes) != 1 or x.type.dtype.kind == "bool":
+        return None
+    condition, value, other = choice.inputs
+    axis, ndim = axes[0], x.type.ndim
+    nothing = uniform(rw, other)
+    if nothing is None or nothing != 0 or not _one_hit(rw, condition, axis, x.shape):
+        return None
+    shape = (1,) * (ndim - value.type.ndim) + value.shape
+    if shape[axis] != 1:
+        return None
+    kept = tuple(n for i, n in enumerate(shape) if i != axis or equation.attributes["keepdims"])
+    value = rw.reshaped(value, kept)
+    value = rw.emit("negative", value) if opposite else value
+    if x.type.dtype.is_inexact:
+        value = rw.emit("add", value, rw.constant(np.zeros((), x.dtype)))
+    return rw.spread(value, out.shape)
+
+
+def _one_hit(rw: Rewriting, condition: Variable, axis: int, shape: tuple[int, ...]) -> bool:
+    """Return whether a condition holds at exactly one position along an axis, whatever the others are."""
+    compared = rw.maker(condition, "equal")
+    if compared is None:
+        return False
+    back = axis - len(shape)  # operands have their axes aligned at the end
+    for counted, index in (compared.inputs, compared.inputs[::-1]):
+        if counted.type.ndim < -back or _counts(rw, counted, 0) != counted.type.ndim + back:
+            continue
+        repeated = index.type.ndim < -back or index.shape[back] == 1
+        return repeated and counted.shape[back] == shape[axis] and _inside(rw, index, shape[axis])
+    return False
 
 
 def _chosen(rw: Rewriting, equation: Equation, index: Variable, values: Variable, axis: int) -> Variable:
@@ -100,8 +144,8 @@ def _inside(rw: Rewriting, v: Variable, size: int) -> bool:
     return found is not None and found[0] >= 0 and found[1] < size
 
 
-def _counts(rw: Rewriting, row: Variable) -> int | None:
-    """Return the batch axis of which a row [1, *batch] of indices holds the coordinate, or None."""
+def _counts(rw: Rewriting, row: Variable, first: int = 1) -> int | None:
+    """Return the axis, counted from axis `first`, of which a value holds the coordinate everywhere, or None."""
     chain = row
     spread = rw.maker(chain, "broadcast_to")
     if spread:
@@ -113,9 +157,9 @@ def _counts(rw: Rewriting, row: Variable) -> int | None:
     size = start.attributes["size"]
     padded = (1,) * (row.type.ndim - chain.type.ndim) + chain.shape
     wide = [i for i, n in enumerate(padded) if n != 1]
-    if size == 1 or math.prod(padded) != size or len(wide) != 1 or wide[0] == 0:
+    if size == 1 or math.prod(padded) != size or len(wide) != 1 or wide[0] < first:
         return None
-    return wide[0] - 1
+    return wide[0] - first
 
 
 def _placed(rw: Rewriting, v: Variable, places: dict[int, int], ndim: int, rest: list[int]) -> Variable:
