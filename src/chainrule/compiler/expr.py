@@ -20,7 +20,9 @@ from typing import Any
 
 from chainrule.core.dtypes import DType, dtype_of, to_dtype
 
-__all__ = ["BITS", "Expr", "Vocabulary", "affine", "apply", "axis", "constant", "index", "k", "load", "symbol"]
+__all__ = [
+    *("BITS", "Expr", "Vocabulary", "affine", "apply", "axis", "constant", "identity", "index", "k", "load", "symbol"),
+]
 
 _FLOATS = frozenset(("f16", "bf16", "f32", "f64"))
 BITS = {"bool": 1, "i8": 8, "u8": 8, "i16": 16, "u16": 16, "i32": 32, "u32": 32, "i64": 64, "u64": 64}
@@ -192,6 +194,11 @@ def load(buffer: Any, address: Expr, kind: str, where: Expr | None = None) -> Ex
     """Return one element of a buffer; where `where` does not hold nothing is read and the value is 0."""
     args = (address,) if where is None else (address, where)
     return _make("load", kind, args, buffer)
+
+
+def identity(combine: str) -> float:
+    """Return what changes nothing when numbers are combined by add, mul or or, which an empty fold gives."""
+    return {"add": 0, "or": 0, "mul": 1, "and": 1}[combine]
 
 
 def apply(op: str, kind: str, *args: Expr, data: Any = None) -> Expr:

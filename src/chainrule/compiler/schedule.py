@@ -8,23 +8,25 @@ the same outer space. Reductions keep their outer space: rows stay in cache whil
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chainrule.compiler import expr
-from chainrule.compiler.expr import Expr, k
+from chainrule.compiler.expr import Expr, apply, identity, k
 from chainrule.compiler.kernels import Buffer, Call, Kernel, Loops, Product, Program, Stage, Store, Sum, View, row_major
 from chainrule.compiler.layouts import Layouts
 from chainrule.compiler.merging import Merger
 from chainrule.core.dtypes import dtype_of
 from chainrule.core.graph import Equation, Graph, Variable
-from chainrule.core.lowering import Contraction, IndexMap, Loop, Pointwise, Reduction
+from chainrule.core.lowering import Contraction, Fold, IndexMap, Loop, Pointwise, Reduction
 
 __all__ = ["NATIVE", "Access", "Scheduler", "schedule"]
 
 NATIVE = frozenset(("f32", "f64", "bf16", *expr.BITS))  # dtypes that kernels compute with; complex numbers call back
 DEEP, DEAR, LARGE = 24, 6, 160  # operations in a row, worth storing once, too much to repeat
+TERMS = 16  # of a fold that are written out
 SPLIT = 8192  # elements that are summed in parts when few sums go on at once
 
 
@@ -48,7 +50,7 @@ class Access:
     def __init__(self, scheduler: Scheduler, variable: Variable, where: Expr | None):
         self.scheduler, self.variable, self.where = scheduler, variable, where
         self.shape, self.ndim, self.size = variable.shape, len(variable.shape), variable.size
-        self.kind = kind_of(variable)
+        self.kind, self.dtype = kind_of(variable), variable.type.dtype
 
     def __call__(self, *at: Expr, where: Expr | None = None) -> Expr:
         if where is None or (where.op == "const" and where.data):
@@ -197,10 +199,14 @@ class Scheduler:
             parts = [self.element(x, _broadcast(at, x.shape), where) for x in e.inputs]
             parts = [k.cast(p, "f32") if narrow and p.kind == "bf16" else p for p in parts]
             made = lower.rule(k, *parts, **e.attributes)
+        elif isinstance(lower, Fold):
+            made = self._folded(e, lower, at, where)
         else:
             made = lower.rule(k, at, *[Access(self, x, where) for x in e.inputs], **e.attributes)
         if narrow and made.kind == "f32" and kind_of(v) == "bf16":
             made = k.cast(made, "bf16")
+        if where is not None:
+            made = _checked_where(made, where)
         self.memo[key] = (made, at, where)
         return made
 
@@ -247,7 +253,9 @@ class Scheduler:
             if not self.is_native(e):
                 self._call(e)
             elif isinstance(lower, Reduction):
-                self._reduce(e, lower.combine)
+                self._reduce(e, lower)
+            elif isinstance(lower, Fold) and math.prod(self._extents(e)) > TERMS:
+                self._fold(e, lower)
             elif isinstance(lower, Contraction):
                 self._contract(e, lower.form)
             elif e.primitive.name != "reshape" or not self._alias(e):
@@ -317,7 +325,31 @@ class Scheduler:
         return self.views[v]
 
     # ------------------------------------------------------------------------------------------------ reductions
-    def _reduce(self, e: Equation, combine: str) -> None:
+    def _extents(self, e: Equation) -> tuple[int, ...]:
+        lower = e.primitive.lower
+        assert isinstance(lower, Fold)
+        return lower.extents(*(v.shape for v in e.inputs), **e.attributes)
+
+    def _folded(self, e: Equation, lower: Fold, at: Sequence[Expr], where: Expr | None) -> Expr:
+        """Return a fold of few terms written out."""
+        inputs = [Access(self, x, where) for x in e.inputs]
+        wide = "f32" if kind_of(e.outputs[0]) == "bf16" else kind_of(e.outputs[0])
+        total: Expr | None = None
+        for place in itertools.product(*map(range, self._extents(e))):
+            term = k.cast(lower.rule(k, at, tuple(map(expr.index, place)), *inputs, **e.attributes), wide)
+            total = term if total is None else apply(lower.combine, wide, total, term)
+        return expr.constant(identity(lower.combine), wide) if total is None else total
+
+    def _fold(self, e: Equation, lower: Fold) -> None:
+        """Combine many terms in a loop."""
+        (y,) = e.outputs
+        view = self.allocate(y)
+        at, outer = domain(y.shape, view.order)
+        over = tuple(expr.index(0) if n == 1 else expr.axis(n) for n in self._extents(e))
+        value = lower.rule(k, at, over, *[Access(self, x, None) for x in e.inputs], **e.attributes)
+        self.reduction(lower.combine, value, outer, tuple(v for v in over if v.op == "axis"), view, at)
+
+    def _reduce(self, e: Equation, lower: Reduction) -> None:
         (x,), (y,) = e.inputs, e.outputs
         axes = e.attributes["axis"]
         axes = tuple(range(len(x.shape))) if axes is None else axes if isinstance(axes, tuple) else (axes,)
@@ -327,7 +359,7 @@ class Scheduler:
         else:
             view = self.allocate(y)
         kept = [a for a in range(len(x.shape)) if a not in axes]
-        element = lambda at: self.element(x, at)  # noqa: E731
+        element = lambda at: lower.element(k, self.element(x, at)) if lower.element else self.element(x, at)  # noqa: E731
         order = self._order(x)
         at, variables = domain(x.shape, order)
         by_axis = {id(i): a for a, i in enumerate(at) if i.op == "axis"}
@@ -336,7 +368,7 @@ class Scheduler:
         target = [expr.index(0) if a in axes else at[a] for a in range(len(x.shape))]
         if not e.attributes["keepdims"]:
             target = [at[a] for a in kept]
-        self.reduction(combine, element(at), outer, summed, view, tuple(target))
+        self.reduction(lower.combine, element(at), outer, summed, view, tuple(target))
 
     def reduction(
         self,
@@ -437,6 +469,20 @@ def domain(shape: Sequence[int], order: Sequence[int]) -> tuple[tuple[Expr, ...]
     """Return the indices of a tensor's element, and the axes that they run over in the given order."""
     at = [expr.index(0) if n == 1 else expr.axis(n) for n in shape]
     return tuple(at), tuple(at[a] for a in order if shape[a] != 1)
+
+
+def _checked_where(value: Expr, where: Expr) -> Expr:
+    """Return a value whose checks do not count where nothing was read."""
+    if not any(p.op == "check" for p in expr.walk([value])):
+        return value
+    elsewhere = k.invert(where)
+
+    def change(e: Expr) -> Expr | None:
+        if e.op != "check" or (e.args[0].op == "or" and e.args[0].args[0] is elsewhere):
+            return None
+        return apply("check", e.kind, k.either(elsewhere, e.args[0]), e.args[1])
+
+    return expr.rebuild(value, change)
 
 
 def _extent(v: Expr) -> int:

@@ -7,6 +7,8 @@ A primitive's `lower=` is one of:
                     output, and an input is called with indices: x(i, j), or x(i, j, where=condition) if an index may be
                     outside where the condition does not hold
     Reduction(op)   the attributes axis and keepdims say what is combined with op: add, mul, max, min, and, or
+    Fold(op, e, f)  f(k, at, over, *inputs, **attributes) combined with op over the indices `over`, whose extents are
+                    e(*input_shapes, **attributes): a window, say
     Contraction     a sum of products over strided operands: matmul and the convolutions
     Loop(f)         written out as loops by the compiler: scatters, sorts, running sums
 
@@ -19,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Contraction", "IndexMap", "Loop", "Lowering", "Pointwise", "Reduction"]
+__all__ = ["Contraction", "Fold", "IndexMap", "Loop", "Lowering", "Pointwise", "Reduction"]
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,22 @@ class IndexMap:
 
 @dataclass(frozen=True)
 class Reduction:
-    """Elements along the attribute `axis` combined by add, mul, max, min, and, or."""
+    """Elements along the attribute `axis` combined by add, mul, max, min, and, or; `element(k, x)` comes before."""
 
     combine: str
+    element: Callable | None = None
+
+
+@dataclass(frozen=True)
+class Fold:
+    """An output element as a combination over further indices: `rule(k, at, over, *inputs, **attributes)`.
+
+    `extents(*input_shapes, **attributes)` says how far these run. Few terms are written out in their order.
+    """
+
+    combine: str
+    extents: Callable
+    rule: Callable
 
 
 @dataclass(frozen=True)
@@ -61,4 +76,4 @@ class Loop:
     form: str
 
 
-Lowering = Pointwise | IndexMap | Reduction | Contraction | Loop
+Lowering = Pointwise | IndexMap | Reduction | Fold | Contraction | Loop

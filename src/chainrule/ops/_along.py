@@ -10,12 +10,15 @@ r stands for all other axes, on which the sizes are equal. They do with one inde
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from chainrule.core.bind import bind
 from chainrule.core.dtypes import int64
 from chainrule.core.errors import DTypeError, IndexRangeError, ShapeError, user_location
+from chainrule.core.lowering import IndexMap
 from chainrule.core.primitive import Invalid, Sample, TensorType, primitive
 from chainrule.core.tensor import Tensor
 from chainrule.ops.creation import zeros
@@ -105,8 +108,15 @@ def _refusals(name: str, *, updates: bool) -> list[Invalid]:
     ]
 
 
+def _take_element(k: Any, at: Sequence[Any], x: Any, indices: Any, *, axis: int) -> Any:
+    index = indices(*at)
+    row = k.position(k.check(k.ge(index, 0), index), x.shape[axis])
+    return x(*(row if a == axis else i for a, i in enumerate(at)))
+
+
 take_along_p = primitive(
     "take_along",
+    lower=IndexMap(_take_element),
     reference=_take,
     shape=lambda x, indices, *, axis: check_along("take_along", x, indices, axis),
     linear=(0,),

@@ -11,6 +11,7 @@ the window, never over the windows.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ import numpy as np
 from chainrule.core.bind import bind
 from chainrule.core.dtypes import int64
 from chainrule.core.errors import DTypeError, ShapeError
+from chainrule.core.lowering import Fold, IndexMap
+from chainrule.core.lowering import IndexMap
 from chainrule.core.primitive import Invalid, Primitive, Sample, TensorType, primitive
 from chainrule.ops._windows import REAL, Pads, Sizes, counts, fitting, padded, positions, view
 
@@ -95,8 +98,35 @@ def _windows_shape(x: TensorType, *, size: Sizes, stride: Sizes, dilation: Sizes
     return TensorType((*_lead(x.shape, size), *_fit("windows", x, size, stride, dilation), *size), x.dtype)
 
 
+def _windows_element(k: Any, at: Any, x: Any, *, size: Sizes, stride: Sizes, dilation: Sizes) -> Any:
+    n = len(size)
+    lead = len(at) - 2 * n
+    return x(*at[:lead], *_places(k, at[lead : lead + n], at[lead + n :], stride, dilation))
+
+
+def _places(k: Any, windows: Any, inside: Any, stride: Sizes, dilation: Sizes) -> list[Any]:
+    """Return stride p + dilation j along each axis."""
+    rules = zip(windows, inside, stride, dilation)
+    return [k.add(k.mul(p, k.index(s)), k.mul(j, k.index(d))) for p, j, s, d in rules]
+
+
+def _reaching(k: Any, at: Any, over: Any, count: Sizes, size: Sizes, stride: Sizes, dilation: Sizes) -> tuple[list, Any]:
+    """Return the windows p with stride p + dilation j = i for places i and j, and whether they exist."""
+    found, inside = [], []
+    for i, j, c, n, s, d in zip(at, over, count, size, stride, dilation):
+        before = -(-d * (n - 1) // s)  # how far i - dilation j can be below 0
+        whole, rest = k.divmod(k.add(k.sub(i, k.mul(j, k.index(d))), k.index(before * s)), s)
+        p = k.sub(whole, before)
+        found.append(p)
+        inside.append(k.within(p, 0, c))
+        if s > 1:
+            inside.append(k.eq(rest, 0))
+    return found, k.all_of(inside)
+
+
 windows_p = primitive(
     "windows",
+    lower=IndexMap(_windows_element, view=True),
     reference=_windows,
     shape=_windows_shape,
     linear=(0,),
@@ -141,8 +171,17 @@ def _overlap_of(shape: Sizes, how: dict[str, Sizes]) -> tuple[Sizes, dict[str, S
     return (*_lead(shape, how["size"]), *_fits(shape, how), *how["size"]), rest
 
 
+def _overlap_element(k: Any, at: Any, over: Any, x: Any, *, shape: Sizes, stride: Sizes, dilation: Sizes) -> Any:
+    n = len(shape)
+    lead, count, size = x.ndim - 2 * n, x.shape[x.ndim - 2 * n : x.ndim - n], x.shape[x.ndim - n :]
+    places, inside = _reaching(k, at[lead:], over, count, size, stride, dilation)
+    value = x(*at[:lead], *places, *over, where=inside)
+    return k.select(inside, value, k.const(0, value))
+
+
 overlap_add_p: Primitive = primitive(
     "overlap_add",
+    lower=Fold("add", lambda x, *, shape, **how: x[len(x) - len(shape) :], _overlap_element),
     reference=_overlap_add,
     shape=_overlap_shape,
     linear=(0,),
@@ -188,8 +227,14 @@ def _window_sum_shape(x: TensorType, *, size: Sizes, stride: Sizes, dilation: Si
     return TensorType((*_lead(x.shape, size), *_fit("window_sum", x, size, stride, dilation)), x.dtype)
 
 
+def _window_sum_element(k: Any, at: Any, over: Any, x: Any, *, size: Sizes, stride: Sizes, dilation: Sizes) -> Any:
+    lead = len(at) - len(size)
+    return x(*at[:lead], *_places(k, at[lead:], over, stride, dilation))
+
+
 window_sum_p = primitive(
     "window_sum",
+    lower=Fold("add", lambda x, *, size, **how: size, _window_sum_element),
     reference=_window_sum,
     shape=_window_sum_shape,
     linear=(0,),
@@ -230,8 +275,18 @@ def _window_spread_shape(x: TensorType, *, shape: Sizes, size: Sizes, stride: Si
     return TensorType((*_lead(x.shape, size), *shape), x.dtype)
 
 
+def _spread_element(
+    k: Any, at: Any, over: Any, x: Any, *, shape: Sizes, size: Sizes, stride: Sizes, dilation: Sizes
+) -> Any:
+    lead = len(at) - len(size)
+    places, inside = _reaching(k, at[lead:], over, x.shape[lead:], size, stride, dilation)
+    value = x(*at[:lead], *places, where=inside)
+    return k.select(inside, value, k.const(0, value))
+
+
 window_spread_p: Primitive = primitive(
     "window_spread",
+    lower=Fold("add", lambda x, *, size, **how: size, _spread_element),
     reference=_window_spread,
     shape=_window_spread_shape,
     linear=(0,),
@@ -314,9 +369,34 @@ def _padding(*pads: tuple[int, int]) -> dict[str, Pads]:
     return {"padding": pads}
 
 
+def _argmax_element(
+    k: Any, at: Sequence[Any], x: Any, *, size: Sizes, stride: Sizes, padding: Pads, dilation: Sizes
+) -> Any:
+    cut = x.ndim - len(size)
+    plane, best, found = x.shape[cut:], None, None
+    for place in np.ndindex(*size):
+        rule = zip(at[cut:], place, stride, padding, dilation)
+        where = [k.add(k.mul(i, k.index(s)), k.index(d * j - low)) for i, j, s, (low, _), d in rule]
+        inside = k.all_of([k.within(i, 0, n) for i, n in zip(where, plane)])
+        if inside.op == "const" and not inside.data:
+            continue
+        value, position = x(*at[:cut], *where, where=inside), k.flat(where, plane)
+        if best is None:
+            lowest = k.const(-np.inf if value.is_float else np.iinfo(x.dtype.numpy).min, value)
+            best, found = k.select(inside, value, lowest), k.cast(position, "i64")
+            taken = inside
+            continue
+        better = k.either(k.gt(value, best), k.ne(value, value)) if value.is_float else k.gt(value, best)
+        better = k.both(inside, k.either(better, k.invert(taken)) if taken.op != "const" else better)
+        best, found = k.select(better, value, best), k.select(better, position, found)
+        taken = k.either(taken, inside) if taken.op != "const" else taken
+    return found
+
+
 window_argmax_p = primitive(
     "window_argmax",
     reference=_window_argmax,
+    lower=IndexMap(_argmax_element),
     shape=_window_argmax_shape,
     flops=lambda x, **how: math.prod(how["size"]) * _window_argmax_shape(x, **how).size,
     samples=[

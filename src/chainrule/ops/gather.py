@@ -252,8 +252,15 @@ def _one_hot_shape(x: TensorType, *, num_classes: int, dtype: DType) -> TensorTy
     return TensorType((*x.shape, num_classes), dtype)
 
 
+def _one_hot_element(k: Any, at: Sequence[Any], x: Any, *, num_classes: int, dtype: DType) -> Any:
+    label = k.cast(x(*at[:-1]), "i64")
+    inside = k.both(k.ge(label, 0), k.lt(label, num_classes))
+    return k.cast(k.eq(k.check(inside, label), at[-1]), dtype)
+
+
 one_hot_p = primitive(
     "one_hot",
+    lower=IndexMap(_one_hot_element),
     reference=_one_hot,
     shape=_one_hot_shape,
     samples=[

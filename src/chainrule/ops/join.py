@@ -108,8 +108,13 @@ def _flip_shape(x: TensorType, *, axis: tuple[int, ...]) -> TensorType:
     return x
 
 
+def _flip_element(k: Any, at: Sequence[Any], x: Any, *, axis: tuple[int, ...]) -> Any:
+    return x(*(k.sub(k.index(x.shape[a] - 1), i) if a in axis else i for a, i in enumerate(at)))
+
+
 flip_p: Primitive = primitive(
     "flip",
+    lower=IndexMap(_flip_element, view=True),
     reference=lambda x, *, axis: np.flip(x, axis),
     shape=_flip_shape,
     linear=(0,),

@@ -16,6 +16,7 @@ from chainrule.core.bind import bind
 from chainrule.core.tensor import Tensor
 from chainrule.ops._along import take_along
 from chainrule.ops._pooling import window_argmax_p
+from chainrule.ops._window_picks import window_pick_p
 from chainrule.ops._windows import SPATIAL, batched, half_at_most, per_axis, pooled, without_batch
 from chainrule.ops.shape import reshape
 
@@ -52,10 +53,10 @@ def _max_pool(
     half_at_most(name, pads, size, spread)
     _, borders = pooled(name, x.shape, size, steps, pads, spread, ceil_mode)
     ranked = x.detach() if sign > 0 else -x.detach()
-    places = bind(window_argmax_p, ranked, size=size, stride=steps, padding=borders, dilation=spread)
-    y, positions = pick_in_plane(x, places, n)
-    y = without_batch(y, added)
-    return (y, without_batch(positions, added)) if return_indices else y
+    how = {"size": size, "stride": steps, "padding": borders, "dilation": spread}
+    places = bind(window_argmax_p, ranked, **how)
+    y = without_batch(bind(window_pick_p, x, places, **how), added)
+    return (y, without_batch(places, added)) if return_indices else y
 
 
 def pick_in_plane(x: Tensor, places: Tensor, n: int) -> tuple[Tensor, Tensor]:

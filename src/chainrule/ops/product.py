@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.bind import bind
+from chainrule.core.lowering import Reduction
 from chainrule.core.primitive import Edge, Sample, primitive
 from chainrule.core.tensor import Tensor
 from chainrule.ops._inputs import as_tensor, axes_tuple
@@ -58,6 +59,7 @@ prod_p = primitive(
     "prod",
     reference=lambda x, *, axis, keepdims: np.prod(x, axis=axis, dtype=x.dtype, keepdims=keepdims),
     shape=reduced_shape("prod", "numeric or complex"),
+    lower=Reduction("mul"),
     vjp=lambda g, x, *, axis, keepdims: spread(g, x.shape, axis, keepdims) * _prod_others(conj(x), axis),
     jvp=lambda tangents, x, *, axis, keepdims: bind(
         sum_p, tangents[0] * _prod_others(x, axis), axis=axis, keepdims=keepdims

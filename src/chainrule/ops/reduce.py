@@ -93,6 +93,7 @@ def _test(name: str, function: Callable) -> Primitive:
         name,
         reference=lambda x, *, axis, keepdims: function(x, axis=axis, keepdims=keepdims),
         shape=reduced_shape(name, "any", bool_),
+        lower=Reduction("or" if name == "any" else "and", lambda k, x: k.cast(x, "bool")),
         samples=[
             *reductions(smooth=False),
             Sample((grid,), {"axis": (0,), "keepdims": False}, smooth=False),

@@ -12,10 +12,14 @@ such as `x[1:, ::-1]`. An eager slice is a view of the immutable buffer.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from chainrule.core.bind import bind
 from chainrule.core.errors import DTypeError, ShapeError
+from chainrule.core.lowering import IndexMap
 from chainrule.core.primitive import Invalid, Sample, TensorType, primitive
 from chainrule.core.tensor import Tensor
 from chainrule.ops._inputs import axis_index
@@ -56,8 +60,13 @@ def _slice_transpose(g: Tensor, x_shape: Sizes, *, starts: Sizes, steps: Sizes) 
     return bind(pad_p, g, low=starts, high=high, interior=tuple(s - 1 for s in steps))
 
 
+def _slice_element(k: Any, at: Sequence[Any], x: Any, *, starts: Sizes, limits: Sizes, steps: Sizes) -> Any:
+    return x(*(k.add(k.mul(i, k.index(s)), k.index(a)) for i, a, s in zip(at, starts, steps)))
+
+
 slice_p = primitive(
     "slice",
+    lower=IndexMap(_slice_element, view=True),
     reference=lambda x, *, starts, limits, steps: x[tuple(map(slice, starts, limits, steps))],
     shape=_slice_shape,
     linear=(0,),
@@ -87,6 +96,26 @@ slice_p = primitive(
 
 
 # ---------------------------------------------------------------------------------------------------- pad
+def _from(k: Any, at: Sequence[Any], starts: Sizes, counts: Sizes, steps: Sizes) -> tuple[list[Any], Any]:
+    """Return the places n with start + n step = i, and whether they exist."""
+    places, inside = [], []
+    for i, start, count, step in zip(at, starts, counts, steps):
+        before = -(-start // step)
+        whole, rest = k.divmod(k.add(i, before * step - start), step)  # nowhere negative
+        place = k.sub(whole, before)
+        places.append(place)
+        inside.append(k.within(place, 0, count))
+        if step > 1:
+            inside.append(k.eq(rest, 0))
+    return places, k.all_of(inside)
+
+
+def _pad_element(k: Any, at: Sequence[Any], x: Any, *, low: Sizes, high: Sizes, interior: Sizes) -> Any:
+    places, inside = _from(k, at, low, x.shape, tuple(i + 1 for i in interior))
+    value = x(*places, where=inside)
+    return k.select(inside, value, k.const(0, value))
+
+
 def _pad_reference(x: np.ndarray, *, low: Sizes, high: Sizes, interior: Sizes) -> np.ndarray:
     out = np.zeros(_padded(x.shape, low, high, interior), x.dtype)
     out[_windows(low, x.shape, tuple(i + 1 for i in interior))] = x
@@ -116,6 +145,7 @@ def _pad_transpose(g: Tensor, x_shape: Sizes, *, low: Sizes, interior: Sizes) ->
 pad_p = primitive(
     "pad",
     reference=_pad_reference,
+    lower=IndexMap(_pad_element),
     shape=_pad_shape,
     linear=(0,),
     transpose=_pad_transpose,
@@ -177,8 +207,14 @@ def _window_of(g: Tensor, update_shape: Sizes, *, starts: Sizes, steps: Sizes) -
     return bind(slice_p, g, starts=starts, limits=limits, steps=steps)
 
 
+def _update_element(k: Any, at: Sequence[Any], x: Any, update: Any, *, starts: Sizes, steps: Sizes) -> Any:
+    places, inside = _from(k, at, starts, update.shape, steps)
+    return k.select(inside, update(*places, where=inside), x(*at))
+
+
 update_slice_p = primitive(
     "update_slice",
+    lower=IndexMap(_update_element),
     reference=_update_reference,
     shape=_update_shape,
     linear=(0, 1),
