@@ -14,15 +14,18 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Axis", "Contraction", "ContractionPlan", "Grid", "plan_contraction"]
+from chainrule.compiler.contraction_tiles import Grid, dot_tile, outer_tile, separate
+
+__all__ = ["Axis", "Contraction", "ContractionPlan", "plan_contraction"]
 
 _BYTES = {"f32": 4, "f64": 8, "bf16": 2}
-_LEVEL1, _LEVEL2 = 32 << 10, 512 << 10  # bytes of cache that a block may fill
+_LEVEL2 = 512 << 10  # bytes of cache that operands may fill
+_FAR = 1024  # bytes between terms of a sum from where on their cache lines fall on one another
 _SCRATCH = 256 << 10  # bytes of sums that wait in scratch while the blocks of long sums pass
-_BLOCK = 512  # terms of a sum per block, about
+_BLOCK = 256  # terms of a sum per block, about
 _WORTH = 32_000  # flops that a unit should have at least
 _UNITS = 32  # units wanted where there is work for them
 
@@ -62,44 +65,6 @@ class Contraction:
     def flops(self) -> int:
         """Multiplications and additions."""
         return 2 * math.prod(x.extent for x in (*self.batch, *self.rows, *self.columns, *self.sums))
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Axes cut into boxes of `box`; at most the axis `edge` has a smaller last box, of `rest`.
-
-    Columns are counted in vectors along the last axis.
-    """
-
-    extents: tuple[int, ...]
-    box: tuple[int, ...]
-    edge: int | None = None
-    rest: int = 0
-
-    @property
-    def counts(self) -> tuple[int, ...]:
-        """Boxes along each axis."""
-        return tuple(-(-e // t) for e, t in zip(self.extents, self.box, strict=True))
-
-    @property
-    def boxes(self) -> int:
-        """Number of boxes."""
-        return math.prod(self.counts)
-
-    @property
-    def size(self) -> int:
-        """Places in a whole box."""
-        return math.prod(self.box)
-
-    @property
-    def edge_box(self) -> tuple[int, ...]:
-        """The smaller box at the edge."""
-        return tuple(self.rest if i == self.edge else t for i, t in enumerate(self.box))
-
-    @property
-    def edges(self) -> int:
-        """Number of boxes at the edge."""
-        return self.boxes // self.counts[self.edge] if self.edge is not None and self.boxes else 0
 
 
 @dataclass(frozen=True)
@@ -154,6 +119,15 @@ class ContractionPlan:
     def packs(self) -> bool:
         """Whether panels of B are copied into scratch."""
         return self.strategy == "packed outer product" and self.piece > 0
+
+    @property
+    def prefetches(self) -> bool:
+        """Whether tiles fetch the next panel: its lines lie too far apart for the machine to foresee them."""
+        if self.packs or self.unit_rows > 16:
+            return False
+        size = _BYTES[self.spec.kind]
+        length = math.prod(x.extent for x in (*self.sums, *self.spec.columns))
+        return _far([x.b for x in self.sums], size) and length * size > 2 * _LEVEL2
 
     @property
     def block_length(self) -> int:
@@ -214,8 +188,13 @@ def plan_contraction(spec: Contraction, lanes: int, *, registers: int = 32, fma:
 def _strategies(spec: Contraction, sums: tuple[Axis, ...]) -> list[str]:
     """Return the strategies that can compute a contraction."""
     last = spec.columns[-1]
-    if last.b == 1 or last.extent == 1 or not math.prod(x.extent for x in sums):
+    if not math.prod(x.extent for x in sums):
         return ["outer product"]
+    if last.b == 1 or last.extent == 1:
+        size = _BYTES[spec.kind]
+        both = _far([x.a for x in sums], size) and _far([x.b for x in sums], size)
+        many = math.prod(x.extent for x in spec.rows) >= 256
+        return ["packed outer product" if both and many else "outer product"]
     if sums[-1].a == sums[-1].b == 1 and sums[-1].extent > 1:
         return ["dot product", "packed outer product"]
     return ["packed outer product"]
@@ -227,13 +206,23 @@ def _plan(
     """Return the plan of one strategy."""
     length = math.prod(x.extent for x in sums)
     dots, packs = strategy == "dot product", strategy == "packed outer product"
+    extents, strides = [x.extent for x in spec.rows], [x.a for x in spec.rows]
+    vectors, masked = [x.extent for x in spec.columns], spec.columns[-1].extent % lanes != 0
+    vectors[-1] = -(-vectors[-1] // lanes)
+    size = _BYTES[spec.kind]
     if dots:
-        rows, columns = _dot_tile(spec, lanes, registers)
+        rows, columns = dot_tile(extents, vectors, masked=masked, registers=registers)
     else:
-        rows, columns = _tile(spec, lanes, registers - (0 if fma else 1), length)
-    outer, piece = _blocks(sums, columns.size * lanes * _BYTES[spec.kind], lanes if dots else 1)
+        rows, columns = outer_tile(
+            extents, [s * size for s in strides], vectors, masked=masked, length=length, vector_bytes=lanes * size,
+            registers=registers - (0 if fma else 1),
+        )  # fmt: skip
+    outer, piece = _blocks(sums, columns.size * lanes * size, lanes if dots else 1, size)
     inner = sums[-1].extent if outer < len(sums) - 1 else piece
-    unroll = _unroll(inner // lanes, 4 * rows.size) if dots else _unroll(inner, rows.size * columns.size)
+    if dots:
+        unroll = _unroll(inner // lanes, 4 * rows.size, 8)
+    else:
+        unroll = _unroll(inner, rows.size * columns.size, separate(strides, rows, sums[-1].a))
     batch = math.prod(x.extent for x in spec.batch)
     unit_rows, unit_panels = _unit(spec, rows, columns, batch, columns.size * lanes, packs)
     units = batch * -(-rows.boxes // unit_rows) * -(-columns.boxes // unit_panels)
@@ -254,7 +243,10 @@ def _estimate(plan: ContractionPlan) -> float:
     if plan.strategy == "dot product":
         tail = plan.sums[-1].extent % plan.lanes and (plan.lanes - plan.sums[-1].extent % plan.lanes)
         wasted = vectors * length / plan.sums[-1].extent * tail / 2
-        return 20 * vectors * plan.blocks + wasted
+        slower = (
+            0.03 if length < 1024 else 0.1
+        )  # beside outer products: rows of A and B fall on one another in the cache
+        return 20 * vectors * plan.blocks + wasted + slower * vectors * length / 2
     return plan.row_groups * plan.columns.boxes * plan.columns.size * length * 4
 
 
@@ -268,85 +260,22 @@ def _empty(spec: Contraction, lanes: int, registers: int, fma: bool) -> Contract
     return ContractionPlan(spec, lanes, registers, fma, "empty", rows, columns, (), 0, 0, 1, 1, 1, 1, 0, 0)
 
 
-# ---------------------------------------------------------------------------------------------------- register tiles
-def _tile(spec: Contraction, lanes: int, registers: int, length: int) -> tuple[Grid, Grid]:
-    """Return the rows and columns of the tile that is estimated to take the fewest cycles."""
-    vectors = tuple(x.extent for x in spec.columns[:-1]) + (-(-spec.columns[-1].extent // lanes),)
-    row_grids = _grids(tuple(x.extent for x in spec.rows), registers - 2)
-    best, choice = math.inf, None
-    for columns in _grids(vectors, 6, spec.columns[-1].extent % lanes != 0):
-        wide = columns.size
-        high = (registers - 1 - wide) // wide
-        for rows in row_grids:
-            if rows.size > high:
-                continue
-            cycles = sum(
-                n * m * _cycles(math.prod(r), math.prod(c), length, lanes * _BYTES[spec.kind])
-                for n, r in _kinds(rows)
-                for m, c in _kinds(columns)
-            )
-            if cycles < best:
-                best, choice = cycles, (rows, columns)
-    assert choice is not None
-    return choice
-
-
-def _kinds(grid: Grid) -> list[tuple[int, tuple[int, ...]]]:
-    """Return how many boxes of which shape a grid has."""
-    edges = grid.edges
-    return [(grid.boxes - edges, grid.box), *([(edges, grid.edge_box)] if edges else [])]
-
-
-def _cycles(high: int, wide: int, length: int, vector_bytes: int) -> float:
-    """Estimate the cycles of a tile on a machine with two FMA units of latency 4 and two loads per cycle."""
-    step = max(high * wide / 2, (high + wide) / 2, 4) + wide * vector_bytes / 256
-    return length * step + 2 * high * wide + 30
-
-
-def _grids(extents: tuple[int, ...], most: int, masked: bool = False) -> list[Grid]:
-    """Return for each size up to `most` the grid with the fewest boxes, long along the last axis.
-
-    Where the very last place is `masked`, the boxes that hold it are the edge even if they are whole.
-    """
-    best: dict[int, tuple[tuple[int, ...], Grid]] = {}
-    for box in _boxes(extents, most):
-        ragged = [i for i, (e, t) in enumerate(zip(extents, box, strict=True)) if e % t]
-        if masked and box[-1] < extents[-1] and ragged[-1:] != [len(box) - 1]:
-            ragged.append(len(box) - 1)
-        if len(ragged) > 1:
-            continue
-        edge = ragged[0] if ragged else None
-        grid = Grid(extents, box, edge, extents[edge] % box[edge] or box[edge] if edge is not None else 0)
-        rank = (grid.boxes, len(ragged), *(-t for t in reversed(box)))
-        if grid.size not in best or rank < best[grid.size][0]:
-            best[grid.size] = rank, grid
-    return [grid for _, grid in best.values()]
-
-
-def _boxes(extents: tuple[int, ...], most: int) -> Iterator[tuple[int, ...]]:
-    if not extents:
-        yield ()
-        return
-    for last in range(1, min(extents[-1], most) + 1):
-        for box in _boxes(extents[:-1], most // last):
-            yield (*box, last)
-
-
-def _dot_tile(spec: Contraction, lanes: int, registers: int) -> tuple[Grid, Grid]:
-    """Return the tile of dot products: rows by four columns at a time, a vector of columns in all."""
-    vectors = tuple(x.extent for x in spec.columns[:-1]) + (-(-spec.columns[-1].extent // lanes),)
-    columns = next(g for g in _grids(vectors, 1, spec.columns[-1].extent % lanes != 0))
-    grids = _grids(tuple(x.extent for x in spec.rows), 6 if registers >= 32 else 3)
-    return min(grids, key=lambda g: sum(n * max(4 * math.prod(r) / 2, 4) + 4 * n for n, r in _kinds(g))), columns
-
-
 # ---------------------------------------------------------------------------------------------------- sums
-def _blocks(sums: tuple[Axis, ...], step_bytes: int, step: int) -> tuple[int, int]:
-    """Return the axis at which the sums are cut into blocks, and how much of it a block has."""
+def _far(strides: Sequence[int], size: int) -> bool:
+    """Whether even the nearest terms of a sum lie far apart in an operand."""
+    return min(strides) * size >= _FAR
+
+
+def _blocks(sums: tuple[Axis, ...], step_bytes: int, step: int, size: int) -> tuple[int, int]:
+    """Return the axis at which the sums are cut into blocks, and how much of it a block has.
+
+    A panel whose rows lie far apart fills few sets of the cache, so it must be shorter.
+    """
     length = math.prod(x.extent for x in sums)
     if length == 0:
         return 0, 0
-    if length * step_bytes <= _LEVEL2 // 2:
+    far = step > 1 or _far([x.b for x in sums], size)
+    if length * step_bytes <= _LEVEL2 // 2 and (length <= (4 if step > 1 else 3) * _BLOCK or not far):
         return 0, sums[0].extent
     inner, outer = 1, len(sums)
     while outer and inner * sums[outer - 1].extent <= _BLOCK:
@@ -360,9 +289,9 @@ def _blocks(sums: tuple[Axis, ...], step_bytes: int, step: int) -> tuple[int, in
     return outer - 1, min(cut, -(-piece // step) * step) if outer == len(sums) else piece
 
 
-def _unroll(extent: int, tile: int) -> int:
+def _unroll(extent: int, tile: int, most: int) -> int:
     """Return how many terms of the innermost sum a turn has: a divisor of it if possible, code of bounded size."""
-    most = max(1, min(8, 128 // tile, extent or 1))
+    most = max(1, min(most, 128 // tile, extent or 1))
     return max((u for u in range(1, most + 1) if extent % u == 0 and 2 * u > most), default=most)
 
 

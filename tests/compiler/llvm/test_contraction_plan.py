@@ -8,7 +8,8 @@ import math
 import pytest
 from tests.compiler.llvm.contractions import kernel_text, random_spec
 
-from chainrule.compiler.contraction import Axis, Contraction, Grid, merged, plan_contraction
+from chainrule.compiler.contraction import Axis, Contraction, merged, plan_contraction
+from chainrule.compiler.contraction_tiles import Grid
 
 
 def product(m: int, n: int, k: int) -> Contraction:

@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chainrule.compiler.contraction import ContractionPlan, Grid
+from chainrule.compiler.contraction import ContractionPlan
+from chainrule.compiler.contraction_tiles import Grid
 from chainrule.compiler.llvm.contraction_pack import pack_panel
 from chainrule.compiler.llvm.contraction_sums import Box, Coordinates, Sums, move, split
 from chainrule.compiler.llvm.ir import Builder, Place, Type, Value

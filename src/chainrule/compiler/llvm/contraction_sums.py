@@ -12,8 +12,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 
-from chainrule.compiler.contraction import Axis, ContractionPlan, Grid
-from chainrule.compiler.llvm.ir import I64, Builder, Type, Value
+from chainrule.compiler.contraction import Axis, ContractionPlan
+from chainrule.compiler.contraction_tiles import Grid
+from chainrule.compiler.llvm.ir import I32, I64, PTR, VOID, Builder, Type, Value
 from chainrule.compiler.llvm.lanes import summed_columns, summed_lanes
 
 __all__ = ["Box", "Coordinates", "Sums", "move", "split"]
@@ -158,12 +159,21 @@ class Sums:
         """Write one term of the sums of an outer product."""
         b, lanes = self.b, self.plan.lanes
         right = [self._vector(b.offset(b_, u * axis.b + o, self.b_kind), mask) for o, mask in b_offsets]
+        if self.plan.prefetches and self.spec.columns[-1].b == 1:
+            for offset, _ in b_offsets:
+                self._fetch(b.offset(b_, u * axis.b + offset + len(b_offsets) * lanes, self.b_kind))
         result = []
         for i, o in enumerate(a_offsets):
             left = b.splat(b.load(Type(self.a_kind), b.offset(a, u * axis.a + o, self.a_kind)), lanes)
             for j, value in enumerate(right):
                 result.append(self._multiply_add(left, value, sums[i * len(right) + j]))
         return result
+
+    def _fetch(self, pointer: Value) -> None:
+        """Ask for a cache line, into the second level."""
+        name = "llvm.prefetch.p0"
+        self.b.module.declare(name, VOID, [PTR, I32, I32, I32])
+        self.b.call(VOID, name, pointer, *(self.b.const(I32, n) for n in (0, 2, 1)))
 
     def _vector(self, pointer: Value, mask: Value | None) -> Value:
         return self.b.load(self.vector, pointer) if mask is None else self.b.masked_load(self.vector, pointer, mask)
