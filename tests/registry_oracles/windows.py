@@ -60,6 +60,18 @@ def _window_spread(x, *, shape, **options):
     return _transposed(_window_sum)(x, shape=shape, lead=x.ndim - len(shape), **options)
 
 
+def _window_pick(x, places, *, size, **_):
+    n = len(size)
+    return x.flatten(x.ndim - n).gather(-1, places.flatten(places.ndim - n)).reshape(places.shape)
+
+
+def _window_place(x, places, *, shape, size, **_):
+    n = len(size)
+    lead = x.shape[: x.ndim - n]
+    zero = torch.zeros((*lead, math.prod(shape)), dtype=x.dtype)
+    return zero.scatter_add(-1, places.flatten(x.ndim - n), x.flatten(x.ndim - n)).reshape(*lead, *shape)
+
+
 def _window_argmax(x, *, size, stride, dilation, padding):
     """The first largest element of each window that is not padding; NaN is the largest."""
     how = {"size": size, "stride": stride, "dilation": dilation}
@@ -91,6 +103,8 @@ ORACLES: dict[str, Any] = {
     "convolution_weight_gradient": _widening(_convolution_weight_gradient),
     "overlap_add": _overlap_add,
     "window_argmax": _window_argmax,
+    "window_pick": _window_pick,
+    "window_place": _window_place,
     "window_spread": _window_spread,
     "window_sum": _window_sum,
     "windows": _windows,

@@ -171,6 +171,11 @@ def _stacked(primitive: Primitive, inputs: Tensors, batched: Flags, attributes: 
     return _outputs(primitive, inputs, attributes)
 
 
+@_rule("window_pick", "window_place")
+def _picked(primitive: Primitive, inputs: Tensors, batched: Flags, attributes: dict, size: int) -> Sequence[Tensor]:
+    return _outputs(primitive, _everywhere(inputs, batched, size), attributes)
+
+
 @_rule("solve", "solve_triangular")
 def _solve(primitive: Primitive, inputs: Tensors, batched: Flags, attributes: dict, size: int) -> Sequence[Tensor]:
     return _outputs(primitive, _lined(inputs, batched, size), attributes)

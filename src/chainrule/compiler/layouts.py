@@ -17,7 +17,7 @@ from chainrule.core.lowering import Contraction, Pointwise
 __all__ = ["Halo", "Layouts", "gradient_halo"]
 
 Halo = tuple[tuple[int, int], ...]
-_WINDOWED = frozenset(("window_sum", "window_spread", "window_max", "window_max_gradient", "window_argmax"))
+_WINDOWED = frozenset(("window_sum", "window_spread", "window_pick", "window_place", "window_argmax"))
 
 
 def gradient_halo(size: tuple[int, ...], out: tuple[int, ...], e: Equation, kernel: tuple[int, ...]) -> Halo:

@@ -53,7 +53,7 @@ def packed(s: Scheduler, axes: Sequence[Expr], element: Expr) -> Operand:
     fresh = tuple(expr.index(0) if n == 1 else expr.axis(n) for n in extents)
     change = dict(zip(axes, fresh, strict=True))
     value = expr.rebuild(element, lambda e: change.get(e))
-    s.merger.item(tuple(v for v in fresh if v.op == "axis"), (), [Store(view, fresh, value)], None)
+    s.copy(tuple(v for v in fresh if v.op == "axis"), Store(view, fresh, value))
     return Operand(view.buffer, 0, dict(zip(axes, row_major(extents), strict=True)))
 
 

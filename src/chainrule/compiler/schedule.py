@@ -18,7 +18,7 @@ from chainrule.compiler.expr import Expr, apply, identity, k
 from chainrule.compiler.kernels import Buffer, Call, Kernel, Loops, Product, Program, Stage, Store, Sum, View, row_major
 from chainrule.compiler.layouts import Layouts
 from chainrule.compiler.merging import Merger
-from chainrule.core.dtypes import dtype_of
+from chainrule.core.dtypes import dtype_of, float32
 from chainrule.core.graph import Equation, Graph, Variable
 from chainrule.core.lowering import Contraction, Fold, IndexMap, Loop, Pointwise, Reduction
 
@@ -47,17 +47,18 @@ def schedule(graph: Graph, lanes: int, takes: Mapping[int, int] | None = None) -
 class Access:
     """An input of an index map: called with indices it gives the element there."""
 
-    def __init__(self, scheduler: Scheduler, variable: Variable, where: Expr | None):
-        self.scheduler, self.variable, self.where = scheduler, variable, where
+    def __init__(self, scheduler: Scheduler, variable: Variable, where: Expr | None, wide: bool):
+        self.scheduler, self.variable, self.where, self.wide = scheduler, variable, where, wide
         self.shape, self.ndim, self.size = variable.shape, len(variable.shape), variable.size
-        self.kind, self.dtype = kind_of(variable), variable.type.dtype
+        self.kind, self.dtype = ("f32", float32) if wide else (kind_of(variable), variable.type.dtype)
 
     def __call__(self, *at: Expr, where: Expr | None = None) -> Expr:
         if where is None or (where.op == "const" and where.data):
             where = self.where
         elif self.where is not None:
             where = k.both(where, self.where)
-        return self.scheduler.element(self.variable, at, where)
+        value = self.scheduler.element(self.variable, at, where)
+        return k.cast(value, "f32") if self.wide else value
 
 
 def kind_of(v: Variable) -> str:
@@ -202,7 +203,8 @@ class Scheduler:
         elif isinstance(lower, Fold):
             made = self._folded(e, lower, at, where)
         else:
-            made = lower.rule(k, at, *[Access(self, x, where) for x in e.inputs], **e.attributes)
+            inputs = [Access(self, x, where, narrow and not lower.view and kind_of(x) == "bf16") for x in e.inputs]
+            made = lower.rule(k, at, *inputs, **e.attributes)
         if narrow and made.kind == "f32" and kind_of(v) == "bf16":
             made = k.cast(made, "bf16")
         if where is not None:
@@ -305,7 +307,16 @@ class Scheduler:
     def fill(self, view: View, element: Any) -> None:
         """Compute each element of a view."""
         at, axes = domain(view.shape, view.order)
-        self.merger.item(axes, (), [Store(view, at, element(at))], None)
+        value = element(at)
+        self.copy(axes, Store(view, at, value))
+
+    def copy(self, axes: tuple[Expr, ...], store: Store) -> None:
+        """Write a store over axes that are given in the order of its memory."""
+        if len(axes) > 1 and _extent(axes[-1]) < self.lanes // 2:  # few neighbours: go along what is read instead
+            inner = _innermost(store.value, axes)
+            if inner is not None and _extent(inner) > _extent(axes[-1]):
+                axes = (*[v for v in axes if v is not inner], inner)
+        self.merger.item(axes, (), [store], None)
 
     def _call(self, e: Equation) -> None:
         kernel = Call([e])
