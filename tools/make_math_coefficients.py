@@ -73,7 +73,13 @@ FITS = {
     "LOG_TAIL": Fit(
         _log_tail, mp.mpf(0), (_HIGH / (_HIGH + 2)) ** 2, (2, 7), "(2 atanh(s) - 2 s) / s^3 of s^2, |s| <= 0.1716"
     ),
-    "LOG_WIDE": Fit(_log_tail, mp.mpf(0), mp.mpf(1) / 9, (4, 10), "the same, |s| <= 1/3"),
+    "LOG_WIDE": Fit(
+        lambda t2: _log_tail(t2 / 4) / 8,
+        mp.mpf(0),
+        mp.mpf(4) / 9,
+        (4, 10),
+        "(2 atanh(t / 2) - t) / t^3 of t^2, |t| <= 2/3",
+    ),
     "SIN": Fit(_odd(mp.sin), mp.mpf(0), (PI / 2) ** 2, (4, 8), "(sin(r) / r - 1) / r^2 of r^2, |r| <= pi / 2"),
     "SIN_SHORT": Fit(_odd(mp.sin), mp.mpf(0), (PI / 4) ** 2, (3, 6), "the same, |r| <= pi / 4"),
     "COS_SHORT": Fit(

@@ -81,9 +81,14 @@ def _ceiling(x: Term, above: float) -> float:
     return (_exponents(x)[1] + above) * math.log(2.0)
 
 
+def _small(x: Term) -> float:
+    """Return below what size e^x - 1 and sinh x are x; there their halves would be flushed to 0."""
+    return 2.0 ** -(x.mantissa + 2)
+
+
 def _expm1(x: Term) -> Term:
     y = _expm1_scaled(x.at_most(_ceiling(x, 0.4)).at_least(-(x.mantissa + 5.0)), -1)
-    return (y + y).signed_like(x)
+    return (abs(x) < _small(x)).where(x, y + y)
 
 
 def _sinh(x: Term) -> Term:
@@ -91,7 +96,7 @@ def _sinh(x: Term) -> Term:
     size = abs(x)
     v = _expm1_scaled(size.at_most(_ceiling(x, 1.4)), -2)
     half = v + v / (v * 4.0 + 1.0)
-    return (half + half).signed_like(x)
+    return (size < _small(x)).where(x, (half + half).signed_like(x))
 
 
 def _cosh(x: Term) -> Term:
@@ -120,11 +125,11 @@ def _sigmoid(x: Term) -> Term:
 
 
 def _softplus(x: Term) -> Term:
-    # max(x, 0) + log(1 + u) with u = e^-|x|, and log(1 + u) = 2 atanh(s) with s = u / (2 + u) <= 1/3.
+    # max(x, 0) + log(1 + u) with u = e^-|x|, and log(1 + u) = 2 atanh(t / 2) with t = u / (1 + u / 2) <= 2/3.
     u = exp_term(-abs(x))
-    s = u / (u + 2.0)
-    z = s * s
-    return x.at_least(0.0) + (s * z).madd(z.poly(x.pick(table.LOG_WIDE)), s + s)
+    t = u / u.madd(0.5, 1.0)
+    z = t * t
+    return x.at_least(0.0) + (t * z).madd(z.poly(x.pick(table.LOG_WIDE)), t)
 
 
 exp = emitter(exp_term)

@@ -91,7 +91,7 @@ def _cbrt(x: Term) -> Term:
     size = abs(x)
     # Away from both ends of the range, so that no cube below overflows or vanishes.
     large = size > 1.0
-    near = size * large.where(0.125, x.number(8.0))
+    near = size * large.where(2.0**-60, x.number(2.0**60))
     # The upper 32 bits as a number, divided by 3: the exponent of the root and the start of its mantissa.
     unit = x.number(2.0**52)
     upper = ((near.bits() >> 32) | unit.bits()).as_float() - 2.0**52
@@ -99,7 +99,7 @@ def _cbrt(x: Term) -> Term:
     for _ in range(2 if x.short else 3):
         cube = root * root * root
         root = root - root * ((cube - near) / (cube + cube + near))
-    root = (size < x.tiny).where(0.0, root * large.where(2.0, x.number(0.5)))
+    root = (size < x.tiny).where(0.0, root * large.where(2.0**20, x.number(2.0**-20)))
     return (size < math.inf).where(root, size).signed_like(x)
 
 

@@ -5,7 +5,7 @@
                                 whose product is exact; nearly always that is one turn of a loop
     remainder, floor_divide     fmod with the sign rules of NumPy (npy_divmod): the remainder has the divisor's sign
 
-For float32 fmod computes in float64.
+float32 is divided in float64; only the quotient of floor_divide is rounded to float32, as NumPy does.
 """
 
 from __future__ import annotations
@@ -22,8 +22,21 @@ _BITS = 24  # of a partial quotient
 
 def _largest(x: Term) -> Value:
     """Return the largest of the lanes of integers."""
-    b = x.b
-    return b.fold(x.value, lambda p, q: b.select(b.compare("sgt", p, q), p, q))
+    b, type = x.b, x.value.type
+    if type.lanes == 1:
+        return x.value
+    name = f"llvm.vector.reduce.smax.{type.suffix}"
+    b.module.declare(name, I64, [type])
+    return b.call(I64, name, x.value)
+
+
+def _less(rest: Term, quotient: Term, divisor: Term) -> Term:
+    """Return rest - quotient * divisor, exactly."""
+    if rest.b.module.has_fma:
+        return quotient.madd(-divisor, rest)
+    scale = (divisor < 2.0**-900).where(2.0**100, divisor.number(1.0))  # half of a tiny divisor would count as 0
+    high, low = (divisor * scale).halves()
+    return ((rest * scale - quotient * high) - quotient * low) / scale
 
 
 def _remainder_of_sizes(x: Term, y: Term) -> Term:
@@ -40,12 +53,7 @@ def _remainder_of_sizes(x: Term, y: Term) -> Term:
         # A little too small, and cut to 24 bits: the product is exact, and the rest never negative.
         quotient = (rest / divisor) * (1.0 - 2.0**-50)
         quotient = ((quotient.bits() & -(1 << (53 - _BITS))).as_float()).floored()
-        if b.module.has_fma:
-            rest = quotient.madd(-divisor, rest)
-        else:
-            high, low = divisor._halves()
-            rest = (rest - quotient * high) - quotient * low
-        return [rest.value]
+        return [_less(rest, quotient, divisor).value]
 
     rest = Term(b, b.loop(steps, step, [x.value])[0], x.short)
     return (rest >= y).where(rest - y, rest)
@@ -61,23 +69,23 @@ def _fmod_term(x: Term, y: Term) -> Term:
     return usual.where(rest, other).signed_like(x)
 
 
-_fmod = through_double(_fmod_term)
-
-
 def _signs_differ(x: Term, y: Term) -> Term:
     return (x < 0.0) ^ (y < 0.0)
 
 
 def _remainder(x: Term, y: Term) -> Term:
-    rest = _fmod(x, y)
+    rest = _fmod_term(x, y)
     turned = (rest.differs(0.0) & _signs_differ(rest, y)).where(rest + y, rest)
     return rest.equals(0.0).where(rest.signed_like(y), turned)
 
 
 def _floor_divide(x: Term, y: Term) -> Term:
-    rest, ratio = _fmod(x, y), x / y
-    quotient = (x - rest) / y
-    quotient = (rest.differs(0.0) & _signs_differ(rest, y)).where(quotient - 1.0, quotient)
+    ratio, single = x / y, x.kind == "f32"
+    wide = (x.double(), y.double()) if single else (x, y)
+    rest = _fmod_term(*wide)
+    multiple = wide[0] - rest
+    quotient = (multiple.single() if single else multiple) / y
+    quotient = (rest.differs(0.0) & _signs_differ(rest, wide[1])).where(quotient - 1.0, quotient)
     whole = quotient.floored()
     whole = (quotient - whole > 0.5).where(whole + 1.0, whole)
     whole = quotient.equals(0.0).where(ratio.number(0.0).signed_like(ratio), whole)
@@ -89,6 +97,6 @@ ceil = emitter(lambda x: x.floored("ceil"))
 trunc = emitter(lambda x: x.floored("trunc"))
 round = emitter(lambda x: x.floored("roundeven"))
 copysign = emitter(lambda x, y: x.signed_like(y))
-fmod = emitter(_fmod)
-remainder = emitter(_remainder)
+fmod = emitter(through_double(_fmod_term))
+remainder = emitter(through_double(_remainder))
 floor_divide = emitter(_floor_divide)

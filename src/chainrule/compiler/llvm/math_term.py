@@ -126,10 +126,10 @@ class Term:
         product = self * other
         if self.b.module.has_fma:
             return product, self.madd(other, -product)
-        (a, low_a), (b, low_b) = self._halves(), other._halves()
+        (a, low_a), (b, low_b) = self.halves(), other.halves()
         return product, ((a * b - product) + a * low_b + low_a * b) + low_a * low_b
 
-    def _halves(self) -> tuple[Term, Term]:
+    def halves(self) -> tuple[Term, Term]:
         """Return the upper bits and the rest; both have so few bits that their products are exact."""
         drop = (self.mantissa + 1) // 2 + 1
         high = (self.bits() & -(1 << drop)).as_float()

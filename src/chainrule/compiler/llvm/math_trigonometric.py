@@ -23,15 +23,18 @@ from chainrule.compiler.llvm.math_term import Term, emitter, through_double
 __all__ = ["acos", "asin", "atan", "atan2", "cos", "sin", "tan"]
 
 _LIMIT = 1e6  # up to here k has 20 bits, and the parts of pi / 2 leave room for them
-_PI = math.pi
+_PI, _HALF_PI_LOW = math.pi, 6.123233995736766e-17  # pi / 2 is _PI / 2 + _HALF_PI_LOW
 
 
 # ---------------------------------------------------------------------------------------------------- reduction
 def _less_turns(x: Term, k: Term) -> Term:
-    """Return x - k pi / 2 of doubles for a whole |k| < 2^21."""
-    for part in table.HALF_PI[1]:
-        x = k.madd(-part, x)
-    return x
+    """Return x - k pi / 2 of doubles for a whole |k| < 2^21; the first two products are exact."""
+    first, second, third = table.HALF_PI[1]
+    x = k.madd(-first, x)
+    r = k.madd(-second, x)
+    if x.short:
+        return r
+    return r - k.madd(third, k.madd(second, r - x))  # what rounding took off r; so written, -0 stays
 
 
 def _reduce_lanes(module: Module) -> str:
@@ -63,10 +66,14 @@ def _reduce_lane(b: Builder, i: Value) -> None:
     turn = b.cast("trunc", binary("lshr", product, 128), "i128")
     quadrant = b.cast("trunc", binary("lshr", binary("add", turn, 1 << 125), 126), "i64")
     rest = b.binary("sub", turn, binary("shl", b.cast("zext", quadrant, "i128"), 126))
-    upper = b.cast("sitofp", b.cast("trunc", binary("lshr", rest, 64), "i64"), "f64")
-    lower = b.cast("uitofp", b.cast("trunc", rest, "i64"), "f64")
-    share = b.fma(lower, b.const(F64, 2.0**-64), upper)
-    angle = b.binary("fmul", share, b.const(F64, math.ldexp(_PI / 2, -62)))
+    # In two doubles, of which the first is exact, times pi / 2 in two numbers.
+    cut = binary("shl", binary("ashr", rest, 75), 75)
+    upper = Term(b, b.cast("sitofp", b.cast("trunc", binary("ashr", cut, 64), "i64"), "f64"))
+    rest = b.cast("trunc", binary("lshr", b.binary("sub", rest, cut), 12), "i64")
+    lower = Term(b, b.cast("sitofp", rest, "f64")) * 2.0**-52
+    factor = upper.number(_PI / 2)
+    product, lost = upper.two_product(factor)
+    angle = ((product + (lower.madd(factor, lost) + upper * _HALF_PI_LOW)) * 2.0**-62).value
     # A negative x turns the other way. x - x is NaN for an infinity.
     negative = b.compare("slt", bits, b.const(I64, 0))
     angle = b.select(negative, b.unary("fneg", angle), angle)
@@ -115,8 +122,10 @@ def _sine(x: Term, phase: int) -> Term:
         return odd.where(_PI / 2 - abs(angle), angle), quadrant >> 1
 
     r, turned = _reduced(x, (r, shifted.bits()), slow)
-    z = r * r
-    return (r * z).madd(z.poly(x.pick(table.SIN)), r).signed_like(r).flip_sign(turned << 63)
+    size, z = abs(r), r * r
+    y = (size * z).madd(z.poly(x.pick(table.SIN)), size)
+    y = y if x.short else y.at_most(1.0)  # rounding to float32 does it, too
+    return y.signed_like(r).flip_sign(turned << 63)
 
 
 def _sin(x: Term) -> Term:
