@@ -101,6 +101,13 @@ class Module:
 Index = Value | int
 
 
+def _only_lane(mask: Value) -> int | None:
+    """Return the lane of a constant mask in which alone it holds, or None."""
+    lanes = mask.text[1:-1].split(", ") if mask.text.startswith("<") else []
+    held = [i for i, lane in enumerate(lanes) if lane == "i1 true"]
+    return held[0] if len(held) == 1 else None
+
+
 class Builder:
     """Writes one function; values are in single-assignment form.
 
@@ -404,6 +411,9 @@ class Builder:
         """Return elements where the mask holds, 0 elsewhere; nothing else is touched."""
         if type.kind == "i1":
             return self.cast("trunc", self.masked_load(type.of("i8"), pointer, mask), "i1")
+        only = _only_lane(mask)
+        if only is not None:
+            return self.insert(self.zero(type), self.load(type.wide(1), self.offset(pointer, only, type.kind)), only)
         name = f"llvm.masked.load.{type.suffix}.p0"
         self.module.declare(name, type, [PTR, I32, mask.type, type])
         return self.emit(
@@ -416,6 +426,10 @@ class Builder:
         """Store the elements where the mask holds."""
         if value.type.kind == "i1":
             value = self.cast("zext", value, "i8")
+        only = _only_lane(mask)
+        if only is not None:  # LLVM 22 stores 32 bits of one lane of 16 that was narrowed from 32
+            self.store(self.lane(value, only), self.offset(pointer, only, value.type.kind))
+            return
         name = f"llvm.masked.store.{value.type.suffix}.p0"
         self.module.declare(name, VOID, [value.type, PTR, I32, mask.type])
         self.lines.append(
