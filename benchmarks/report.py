@@ -165,10 +165,10 @@ def machine_line(versions: dict[str, str], threads: int, peaks: dict[str, float 
     """Return what the figures depend on: processor, threads, measured peak, versions."""
     import platform
 
-    named = ", ".join(f"{name} {version}" for name, version in versions.items())
+    named = ", ".join(f"{name} {version}" for name, version in {"Python": platform.python_version(), **versions}.items())
     rates = [f"{digits(rate / 1e9)} GFLOP/s {name}" for name, rate in peaks.items() if rate]
     peak = f"peak {', '.join(rates)}" if rates else "peak unknown"
-    return f"{processor()}, {threads} threads, {peak}; Python {platform.python_version()}, {named}"
+    return f"{processor()}, {threads} thread{'s' * (threads > 1)}, {peak}; {named}"
 
 
 def processor() -> str:
@@ -185,8 +185,8 @@ def processor() -> str:
 def differing(outcomes: Sequence[Outcome], tolerance: float) -> dict[str, float]:
     """Return the largest distance of the losses from PyTorch's eager mode, where it is beyond what rounding explains.
 
-    Losses of the first steps depend on rounding: ResNet-18's, from the same weights, differ by 0.1 % between two layouts
-    of PyTorch. Four times the distance between PyTorch's own modes is allowed, and the tolerance at least.
+    Losses of the first steps depend on rounding: ResNet-18's, from the same weights, differ by 0.1 % between two of
+    PyTorch's layouts. Four times the distance between PyTorch's own modes is allowed, and the tolerance at least.
 
     Args:
         outcomes: of all contestants; where PyTorch did not run, the first one that did is the measure.

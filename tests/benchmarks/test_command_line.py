@@ -35,7 +35,7 @@ def test_only_runs_what_is_named_in_that_order(measured, capsys):
     assert (measured[0][1].threads, measured[0][1].rounds, measured[0][1].dropout) == (1, 3, True)
     out = capsys.readouterr().out
     assert "3.00" in out
-    assert "1 threads, peak 100 GFLOP/s float32" in out
+    assert "1 thread, peak 100 GFLOP/s float32" in out
 
 
 def test_missing_data_skip_a_workload(measured, capsys):

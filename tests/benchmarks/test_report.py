@@ -65,11 +65,11 @@ def test_the_tables_fit_and_show_the_figures():
     assert max(map(len, text.splitlines())) <= 100
     assert "…" not in text
     line = next(line for line in text.splitlines() if line.startswith("mlp "))
-    assert line.split() == "mlp 0.200 0.800 4.00 4.00 0.300 1.50 69 % 1.25 0.200 3.00 9.00".split()
+    assert " ".join(line.split()) == "mlp 0.200 0.800 4.00 4.00 0.300 1.50 69 % 1.25 0.200 3.00 9.00"
     text = shown(report.details(MLP, outcomes(), PEAKS))
     assert "mlp: 52,650 parameters, batch 64, 13.8 MFLOP a step" in text
     line = next(line for line in text.splitlines() if "fused" in line)
-    assert line.split() == "PyTorch fused 0.800 0.800 4.00 17 % - 0.010 9.00 -".split()
+    assert " ".join(line.split()) == "PyTorch fused 0.800 0.800 4.00 17 % - 0.010 9.00 -"
 
 
 def test_reasons_are_shared_and_printed_as_they_are():
