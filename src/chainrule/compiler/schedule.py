@@ -343,7 +343,7 @@ class Scheduler:
 
     def _folded(self, e: Equation, lower: Fold, at: Sequence[Expr], where: Expr | None) -> Expr:
         """Return a fold of few terms written out."""
-        inputs = [Access(self, x, where) for x in e.inputs]
+        inputs = [Access(self, x, where, False) for x in e.inputs]
         wide = "f32" if kind_of(e.outputs[0]) == "bf16" else kind_of(e.outputs[0])
         total: Expr | None = None
         for place in itertools.product(*map(range, self._extents(e))):
@@ -357,7 +357,7 @@ class Scheduler:
         view = self.allocate(y)
         at, outer = domain(y.shape, view.order)
         over = tuple(expr.index(0) if n == 1 else expr.axis(n) for n in self._extents(e))
-        value = lower.rule(k, at, over, *[Access(self, x, None) for x in e.inputs], **e.attributes)
+        value = lower.rule(k, at, over, *[Access(self, x, None, False) for x in e.inputs], **e.attributes)
         self.reduction(lower.combine, value, outer, tuple(v for v in over if v.op == "axis"), view, at)
 
     def _reduce(self, e: Equation, lower: Reduction) -> None:
