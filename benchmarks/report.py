@@ -165,7 +165,8 @@ def machine_line(versions: dict[str, str], threads: int, peaks: dict[str, float 
     """Return what the figures depend on: processor, threads, measured peak, versions."""
     import platform
 
-    named = ", ".join(f"{name} {version}" for name, version in {"Python": platform.python_version(), **versions}.items())
+    versions = {"Python": platform.python_version(), **versions}
+    named = ", ".join(f"{name} {version}" for name, version in versions.items())
     rates = [f"{digits(rate / 1e9)} GFLOP/s {name}" for name, rate in peaks.items() if rate]
     peak = f"peak {', '.join(rates)}" if rates else "peak unknown"
     return f"{processor()}, {threads} thread{'s' * (threads > 1)}, {peak}; {named}"
