@@ -217,7 +217,8 @@ def _plan(
             extents, [s * size for s in strides], vectors, masked=masked, length=length, vector_bytes=lanes * size,
             registers=registers - (0 if fma else 1),
         )  # fmt: skip
-    outer, piece = _blocks(sums, columns.size * lanes * size, lanes if dots else 1, size)
+    block = _BLOCK if rows.boxes > 4 else 4 * _BLOCK  # with few rows no block of B is read often
+    outer, piece = _blocks(sums, columns.size * lanes * size, lanes if dots else 1, size, block)
     inner = sums[-1].extent if outer < len(sums) - 1 else piece
     if dots:
         unroll = _unroll(inner // lanes, 4 * rows.size, 8)
@@ -266,7 +267,7 @@ def _far(strides: Sequence[int], size: int) -> bool:
     return min(strides) * size >= _FAR
 
 
-def _blocks(sums: tuple[Axis, ...], step_bytes: int, step: int, size: int) -> tuple[int, int]:
+def _blocks(sums: tuple[Axis, ...], step_bytes: int, step: int, size: int, block: int) -> tuple[int, int]:
     """Return the axis at which the sums are cut into blocks, and how much of it a block has.
 
     A panel whose rows lie far apart fills few sets of the cache, so it must be shorter.
@@ -275,16 +276,16 @@ def _blocks(sums: tuple[Axis, ...], step_bytes: int, step: int, size: int) -> tu
     if length == 0:
         return 0, 0
     far = step > 1 or _far([x.b for x in sums], size)
-    if length * step_bytes <= _LEVEL2 // 2 and (length <= (4 if step > 1 else 3) * _BLOCK or not far):
+    if length * step_bytes <= _LEVEL2 // 2 and (length <= (4 if step > 1 else 3) * block or not far):
         return 0, sums[0].extent
     inner, outer = 1, len(sums)
-    while outer and inner * sums[outer - 1].extent <= _BLOCK:
+    while outer and inner * sums[outer - 1].extent <= block:
         outer -= 1
         inner *= sums[outer].extent
     if not outer:
         return 0, sums[0].extent
     cut = sums[outer - 1].extent
-    piece = min(cut, max(1, _BLOCK // inner))
+    piece = min(cut, max(1, block // inner))
     piece = -(-cut // -(-cut // piece))
     return outer - 1, min(cut, -(-piece // step) * step) if outer == len(sums) else piece
 

@@ -56,11 +56,12 @@ class ReferenceExecutor:
         self.plan = [(*step, dying.get(number, [])) for number, step in enumerate(plan)]
         self.size = len(slots)
 
-    def __call__(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def __call__(self, inputs: Sequence[np.ndarray], owned: Sequence[bool] = ()) -> list[np.ndarray]:
         """Run the graph.
 
         Args:
             inputs: one array per graph input, of its type.
+            owned: not used: a reference writes over nothing.
 
         Returns:
             One array per graph output.

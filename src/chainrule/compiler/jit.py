@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.compiler.caller import MISS, Caller
 from chainrule.compiler.guards import SCALARS
 from chainrule.compiler.static import Static, StaticNames
 from chainrule.compiler.trace import is_argument, trace
@@ -113,6 +114,7 @@ class JitFunction:
         self._operands = None if precision is None else operand_dtype(precision, "jit.precision")
         self.variants: list[Variant] = []
         self.retraces: list[str] = []
+        self._fast: tuple[Caller, bool, Any] | None = None
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
@@ -134,13 +136,22 @@ class JitFunction:
         if local.interpreter is not None or local.transform is not None:
             with Operands(operands):
                 return self.function(*args, **kwargs)  # part of the trace, jvp or vmap around it
+        fast = self._fast
+        if fast is not None and not kwargs and len(args) == fast[0].count and fast[1] is local.grad and fast[2] is operands:
+            result = fast[0](args)
+            if result is not MISS:
+                return result
         leaves, structure = tree.flatten(self._static.marked(args, kwargs))
         leaves = [Tensor(np.array(leaf)) if isinstance(leaf, np.ndarray) else leaf for leaf in leaves]
         key = (structure, local.grad, tuple([_describe(leaf) for leaf in leaves]), operands)
         variant = self._find(key)
         if variant is None:
             variant = self._trace(key, leaves, structure)
-        return variant.run(leaves)
+        result = variant.run(leaves)
+        self._fast = None
+        if not kwargs and variant.caller is not None and len(args) == variant.caller.count:
+            self._fast = variant.caller, local.grad, operands
+        return result
 
     def _find(self, key: tuple) -> Variant | None:
         for variant in reversed(self.variants):

@@ -6,11 +6,8 @@ native step before any state has changed; the references then run the same input
 
 from __future__ import annotations
 
-import ctypes
-import math
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +16,7 @@ from chainrule.compiler.kernels import Call, Program, View
 from chainrule.compiler.llvm import step as llvm_step
 from chainrule.compiler.llvm.machine import Loaded, compile_text, host_target
 from chainrule.compiler.llvm.pool import thread_pool
+from chainrule.compiler.llvm.runtime import MAX_THREADS
 from chainrule.compiler.ordering import plan_arena
 from chainrule.compiler.schedule import schedule
 from chainrule.core.dtypes import DType
@@ -58,7 +56,7 @@ class NativeExecutor:
 
     def _prepare(self) -> None:
         program = self.program
-        self.types = [(v.shape, v.dtype) for v in graph_outputs(self.graph)]
+        self.types = [(v.shape, v.dtype) for v in self.graph.outputs]
         self.stretches: list[int | Call] = []
         for item in self.written.stretches:
             if isinstance(item, Call):
@@ -72,7 +70,7 @@ class NativeExecutor:
         self.first = [program.outputs.index(b) for b in program.outputs]
         self.count = llvm_step.FIRST + len(program.inputs) + len(program.outputs) + len(self.constants)
         self.cost = self.written.cost / PER_MICROSECOND
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self._memory: _Memory | None = None
 
     @property
@@ -93,18 +91,21 @@ class NativeExecutor:
         Raises:
             ChainruleError: an operation refuses its data.
         """
-        if self._lock.acquire(blocking=False):
+        if self.lock.acquire(blocking=False):
             try:
-                if self._memory is None:
-                    self._memory = _Memory(self)
-                return self._run(self._memory, inputs, owned)
+                return self._run(self.memory(), inputs, owned)
             finally:
-                self._lock.release()
+                self.lock.release()
         return self._run(_Memory(self), inputs, owned)
+
+    def memory(self) -> _Memory:
+        """Return the memory of calls that do not overlap."""
+        if self._memory is None:
+            self._memory = _Memory(self)
+        return self._memory
 
     def _run(self, memory: _Memory, inputs: Sequence[np.ndarray], owned: Sequence[bool]) -> list[np.ndarray]:
         context = memory.context
-        context[llvm_step.FIRST - 1] = memory.scratch_for(thread_pool().size)
         memory.flag[0] = 0
         kept = [x if x.flags.c_contiguous else np.ascontiguousarray(x) for x in inputs]
         place = llvm_step.FIRST
@@ -175,20 +176,13 @@ class _Memory:
         except MemoryError:
             raise MemoryError(_too_large(executor.program)) from None
         self.each = -(-executor.written.scratch // ALIGN) * ALIGN
-        self.threads = 0
-        self.scratch: Any = None
+        self.scratch, scratch = aligned(self.each * MAX_THREADS)  # pages that nobody touches cost nothing
+        self.context[llvm_step.SCRATCH] = scratch
         self.context[llvm_step.FLAG] = self.flag.ctypes.data
         self.context[llvm_step.ARENA] = self.base
         start = executor.count - len(executor.constants)
         for n, array in enumerate(executor.constants):
             self.context[start + n] = array.ctypes.data
-
-    def scratch_for(self, threads: int) -> int:
-        """Return the address of the threads' scratch."""
-        if threads > self.threads:
-            self.threads = threads
-            self.scratch, self.scratch_address = aligned(self.each * threads)
-        return self.scratch_address
 
     def slice(self, offset: int, nbytes: int) -> np.ndarray:
         """Return bytes of the arena."""
@@ -205,11 +199,6 @@ def _too_large(program: Program) -> str:
     )
 
 
-def graph_outputs(graph: Graph) -> list[Any]:
-    """Return the variables of the outputs."""
-    return list(graph.outputs)
-
-
 def numpy_dtype(kind: str) -> np.dtype:
     """Return NumPy's dtype of a kind."""
     return _DTYPES[kind]
@@ -222,4 +211,3 @@ def _dtypes() -> dict[str, np.dtype]:
 
 
 _DTYPES = _dtypes()
-_ = (ctypes, math)

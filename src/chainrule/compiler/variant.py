@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from chainrule.compiler.caller import ALONE, Caller, caller_for, owned
+
 from chainrule.compiler.native import executor_for
 from chainrule.compiler.guards import Guards
 from chainrule.compiler.pullback import Pullback
+from chainrule.compiler.results import Output
 from chainrule.core import tree
 from chainrule.core.context import local
 from chainrule.core.errors import TraceError
@@ -23,13 +26,6 @@ __all__ = ["Output", "Place", "Variant", "grad_kind", "grad_type"]
 Place = tuple[
     str, Any
 ]  # ("cell", x): the buffer of x; ("grad", x): that of x.grad; x is a tensor, or an argument's index
-
-
-@dataclass(frozen=True)
-class Output:
-    """A leaf of the result that is a graph output."""
-
-    index: int
 
 
 def _key(place: Place) -> tuple[str, int, bool]:
@@ -76,6 +72,7 @@ class Variant:
     def __init__(self, key: tuple, guards: Guards, graph: Graph, labels: Sequence[str]):
         self.key, self.guards, self.graph, self.labels = key, guards, graph, labels
         self.executor: Any = None
+        self.caller: Caller | None = None
         self.sources: list[Place] = []
         self.cells: list[tuple[Tensor, tuple, str]] = []
         self.slots: list[tuple[Any, Any]] = []
@@ -109,8 +106,9 @@ class Variant:
             self._refuse_aliases(leaves)
         if self.executor is None:
             self.executor = executor_for(self.graph, self._takes())
+            self.caller = caller_for(self)
         inputs = [self._input(place, leaves) for place in self.sources]
-        arrays = self.executor(inputs)
+        arrays = self.executor(inputs, self._owned(inputs))
         outputs: dict[int, Tensor] = {}
         if self.live and local.grad:
             outputs = {index: Tensor(arrays[index]) for index in self.live}
@@ -126,6 +124,10 @@ class Variant:
             return {}
         places = {_key(place): number for number, place in enumerate(self.sources)}
         return {index: places[_key(place)] for place, index in self.writes if _key(place) in places}
+
+    def _owned(self, inputs: list[np.ndarray]) -> list[bool]:
+        """Return which inputs nobody else holds, so that they may be written over."""
+        return [owned(array) and sys.getrefcount(array) <= ALONE for array in inputs]
 
     def _input(self, place: Place, leaves: list[Any]) -> np.ndarray:
         kind, owner = place

@@ -118,8 +118,8 @@ def _place_element(
 ) -> Any:
     cut = x.ndim - len(size)
     count, me, total = x.shape[cut:], k.flat(at[cut:], shape), None
-    apart = all(s >= d * (n - 1) + 1 for n, s, d in zip(size, stride, dilation))
-    taps = [(0,) * len(size)] if apart and all(d == 1 for d in dilation) else np.ndindex(*size)
+    apart = all(s >= n and d == 1 for n, s, d in zip(size, stride, dilation))  # at most one window holds an element
+    taps = [(0,) * len(size)] if apart else np.ndindex(*size)
     for place in taps:
         window, conditions = [], []
         for i, j, c, s, (low, _), d in zip(at[cut:], place, count, stride, padding, dilation):

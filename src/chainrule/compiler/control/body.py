@@ -28,9 +28,12 @@ from chainrule.core.context import local, no_grad
 from chainrule.core.graph import Equation, Graph, Variable, check
 from chainrule.core.primitive import Primitive, TensorType
 from chainrule.core.tape import Edge, Leaf
-from chainrule.core.tensor import Tensor, connected
+from chainrule.core.tensor import Tensor, connected, unrecorded
 
-__all__ = ["Body", "Nested", "aligned", "assemble", "batched", "call", "derived", "pushed", "run_graph", "snapshot"]
+__all__ = [
+    *("Body", "Nested", "aligned", "alive", "as_recorded", "assemble", "batched", "call", "derived", "pushed"),
+    *("run_graph", "snapshot"),
+]
 
 
 class Nested(Primitive):
@@ -114,6 +117,16 @@ class Body(Graph):
 def alive(result: Tensor) -> bool:
     """Return whether a result is on the tape, and the tape was not freed inside."""
     return result._node is not None and (result._node.kept is not None or isinstance(result._node, Leaf))
+
+
+def as_recorded(outputs: Sequence[Tensor], *results: Sequence[Tensor]) -> list[Tensor]:
+    """Return outputs of a primitive, those off the tape that no body has on its tape.
+
+    Args:
+        outputs: of the primitive; all are on the tape if an input is.
+        results: of each body, one per output.
+    """
+    return [out if any(map(alive, made)) else unrecorded(out) for out, *made in zip(outputs, *results, strict=True)]
 
 
 def snapshot(tensor: Tensor) -> Tensor:

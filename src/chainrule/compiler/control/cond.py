@@ -13,7 +13,17 @@ from typing import Any
 import numpy as np
 
 from chainrule.autodiff.batching import RULES
-from chainrule.compiler.control.body import Body, Nested, aligned, batched, call, derived, pushed, run_graph
+from chainrule.compiler.control.body import (
+    Body,
+    Nested,
+    aligned,
+    as_recorded,
+    batched,
+    call,
+    derived,
+    pushed,
+    run_graph,
+)
 from chainrule.compiler.control.samples import branches
 from chainrule.compiler.control.state import Observed, State, assigned, branch_grads, leave, put_grads
 from chainrule.compiler.control.trees import Leaves, check_types, one_bool
@@ -81,8 +91,8 @@ def _traced(pred: Tensor, functions: Sequence[Callable[[], Any]]) -> Any:
         refuse_draws("cr.cond", body)
     if_true, if_false = aligned(bodies)
     operands = [*(state.before for state in states), *if_true.captured]
-    outputs = bind_cond(pred, operands, if_true, if_false)
-    leave(states, outputs[: len(states)], runs)
+    outputs = as_recorded(bind_cond(pred, operands, if_true, if_false), if_true.results, if_false.results)
+    leave(states, outputs[: len(states)])
     put_grads(runs)
     return results[0].filled(outputs[len(states) :])
 
@@ -99,7 +109,15 @@ def _check_results(one: Leaves, other: Leaves) -> None:
             f"{rule} containers; true_fn returned {one.words()} and false_fn {other.words()}.",
             location=user_location(),
         )
-    check_types(f"{rule} shapes and dtypes", "is", "from true_fn and", one, other, "the result", "convert one of them")
+    check_types(
+        f"{rule} shapes and dtypes",
+        "is",
+        "in true_fn, and in false_fn it is",
+        one,
+        other,
+        "the result",
+        "convert one of them",
+    )
 
 
 # ---------------------------------------------------------------------------------------------------- the primitive

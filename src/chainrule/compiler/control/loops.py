@@ -10,7 +10,7 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from chainrule.compiler.control.body import Body, aligned, alive
+from chainrule.compiler.control.body import Body, aligned, alive, as_recorded
 from chainrule.compiler.control.scan import bind_scan
 from chainrule.compiler.control.state import Observed, State, assigned, leave, loop_grads, put_grads
 from chainrule.compiler.control.tracer import moves, type_of
@@ -140,7 +140,8 @@ def _scan_traced(f: Callable, carry: Leaves, rows: Leaves, length: int, reverse:
     operands = [*carry.tensors, *(state.before for state in states), *rows.tensors, *graph.captured]
     carries = count + len(states)
     found = bind_scan(operands, body=graph, carries=carries, xs=len(parts), length=length, reverse=reverse)
-    leave(states, found[count:carries], [run])
+    found = as_recorded(found, graph.results)
+    leave(states, found[count:carries])
     put_grads([run])
     return carry.filled(found[:count]), ys.filled(found[carries:])
 
@@ -248,7 +249,7 @@ def _while_traced(cond_fn: Callable, body_fn: Callable, carry: Leaves, max_steps
     tested, graph = aligned([tested, _step(run, states, count)])
     refuse_draws("cr.while_loop", graph)
     operands = [*carry.tensors, *(state.before for state in states), *graph.captured]
-    found = bind_while(operands, tested, graph, count + len(states), max_steps)
-    leave(states, found[count:], [run])
+    found = as_recorded(bind_while(operands, tested, graph, count + len(states), max_steps), graph.results)
+    leave(states, found[count:])
     put_grads([run])
     return list(found[:count])

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from chainrule.compiler.control.body import Body, alive, assemble, snapshot
+from chainrule.compiler.control.body import Body, assemble, snapshot
 from chainrule.compiler.control.tracer import BodyTracer, edge_of, type_of
 from chainrule.core import tree
 from chainrule.core.context import local, no_grad
@@ -183,16 +183,15 @@ def _zeros(type: TensorType) -> Tensor:
     return zeros(type.shape, dtype=type.dtype)
 
 
-def leave(states: Sequence[State], outputs: Sequence[Tensor], runs: Sequence[Observed]) -> None:
+def leave(states: Sequence[State], outputs: Sequence[Tensor]) -> None:
     """Put outputs into the cells and gradients that a body assigned."""
     for state, out in zip(states, outputs, strict=True):
         if state.kind == "grad":
             state.owner.grad = out
             continue
-        recorded = any(alive(run.final(state)) for run in runs)
         with no_grad():
             state.owner.assign_(out)
-        if recorded and not isinstance(state.owner._node, Leaf):
+        if out._node is not None and not isinstance(state.owner._node, Leaf):
             state.owner._node, state.owner._index = out._node, out._index
 
 

@@ -97,8 +97,6 @@ class BodyTracer(Tracer):
                 return value
             if not self._inside_of(value.owner):
                 raise leaked(value)
-            if value.constant is not None:
-                return value
         elif isinstance(value, Lifted) and not value.level.alive:
             raise leaked(value)
         key = id(tensor)

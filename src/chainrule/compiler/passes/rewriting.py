@@ -126,7 +126,7 @@ class Rewriting:
         if v in self._maker and v not in self._dropped:
             self._dropped.add(v)
             for source in self._maker[v].inputs:
-                self._release(source)
+                self.uses[source] -= 1  # and no further: what replaces it reads on from here
 
     def emit(self, primitive: str | Primitive, *inputs: Variable, **attributes: Any) -> Variable:
         """Return the output of a new equation, or what the rules make of it.
@@ -145,9 +145,11 @@ class Rewriting:
         rules = self.rules.of(p)
         result = self._tried(rules, equation) if rules else None
         if result is not None:
+            _expect(equation, (result,))
+            self._acquire(result)
             for v in inputs:
                 self._release(v)
-            _expect(equation, (result,))
+            self.uses[result] -= 1  # whoever asked for it will read it
             return result
         self.equations.append(equation)
         self._maker[output] = equation

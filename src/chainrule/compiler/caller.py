@@ -1,0 +1,181 @@
+"""The short way into a compiled step: what a call must check and do, once everything is as it was the last time.
+
+A `Caller` belongs to one variant. It takes a call whose arguments are tensors of the known types, whose guards hold and
+whose state lies where it lay: then pointers stand in the context already, and a call costs a few microseconds of
+Python. Whatever else comes up, `MISS` sends the call the long way, which is always right.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from chainrule.compiler.llvm.pool import prepare
+from chainrule.compiler.llvm.step import FIRST
+from chainrule.compiler.program import NativeExecutor
+from chainrule.compiler.results import Output
+from chainrule.core import tree
+from chainrule.core.tensor import Tensor
+
+if TYPE_CHECKING:
+    from chainrule.compiler.variant import Variant
+
+__all__ = ["MISS", "Caller", "caller_for", "owned"]
+
+MISS = object()
+SMALL = 1 << 16  # bytes of an output that is copied out of fixed memory rather than allocated
+
+
+def _references() -> int:
+    """Return what `sys.getrefcount` says, inside a loop over a list, of an array held by one cell and that list."""
+    cell, held = [np.empty(1)], []
+    held.append(cell[0])
+    counts = [sys.getrefcount(array) for array in held]
+    return counts[0]
+
+
+ALONE = _references()
+
+
+def owned(array: np.ndarray) -> bool:
+    """Return whether an array has its own memory, may be written, and is contiguous; who holds it is not looked at."""
+    flags = array.flags
+    return array.base is None and flags.owndata and flags.writeable and flags.c_contiguous
+
+
+def caller_for(variant: Variant) -> Caller | None:
+    """Return the short way into a variant, or None where it has none."""
+    executor = variant.executor
+    if not isinstance(executor, NativeExecutor) or variant.live or len(executor.stretches) != 1:
+        return None
+    if not isinstance(executor.stretches[0], int) or variant.slots:
+        return None
+    arguments = [owner for kind, owner in variant.sources if isinstance(owner, int)]
+    if arguments != list(range(len(variant.key[2]))) or any(leaf[0] != "tensor" or leaf[3] for leaf in variant.key[2]):
+        return None
+    if any(kind == "grad" or isinstance(owner, int) for (kind, owner), _ in variant.writes):
+        return None
+    if any(isinstance(owner, int) for owner, _ in variant.clears) or any(a >= 0 for a in executor.aliases):
+        return None
+    if any(executor.states[index] < 0 for _, index in variant.writes) or executor.first != list(range(len(executor.first))):
+        return None
+    return Caller(variant, executor)
+
+
+class Caller:
+    """The short way; see the module's docstring.
+
+    Args:
+        variant: a variant that `caller_for` found fit.
+        executor: its native code.
+    """
+
+    def __init__(self, variant: Variant, executor: NativeExecutor):
+        self.variant, self.executor = variant, executor
+        self.changed = variant.guards.changed
+        self.types = [(leaf[1], leaf[2]) for leaf in variant.key[2]]
+        self.count = len(self.types)
+        self.assigned = variant.assigned
+        self.given: list[Any] = [None] * self.count
+        self.memory = executor.memory()
+        self.context = self.memory.context.copy()  # of its own: the long way writes into the other
+        cells = [owner for _, owner in variant.sources[self.count :]]
+        self.cells = cells
+        self.nodes = [cell._node for cell in cells]
+        self.arrays: list[Any] = [None] * len(cells)
+        taken = {executor.states[index] - self.count for _, index in variant.writes}
+        self.taken = [number in taken for number in range(len(cells))]
+        self.written = [owner for (_, owner), _ in variant.writes]
+        self.clears = [(owner, value) for owner, value in variant.clears]
+        self.outputs: list[tuple[int, tuple, np.dtype, np.ndarray | None]] = []
+        place = FIRST + len(variant.sources)
+        self.first_output = place
+        for index, (shape, dtype) in enumerate(executor.types):
+            if executor.states[index] >= 0:
+                continue
+            fixed = np.empty(shape, dtype) if int(np.prod(shape, dtype=np.int64)) * dtype.itemsize <= SMALL else None
+            if fixed is not None:
+                self.context[place + index] = fixed.ctypes.data
+            self.outputs.append((index, shape, dtype, fixed))
+        self.taken_outputs = [(executor.states[i] - self.count, place + i) for _, i in variant.writes]
+        self.call: Callable[[], int] = prepare(executor.stretches[0], self.context.ctypes.data, cost=executor.cost)  # type: ignore[arg-type]
+        (self.single,) = variant.results if len(variant.results) == 1 else (None,)
+        self.plain = variant.structure == tree.LEAF
+
+    def __call__(self, args: tuple[Any, ...]) -> Any:
+        """Run the step, or return MISS without having done anything."""
+        context, given, number = self.context, self.given, 0
+        for tensor, (shape, dtype) in zip(args, self.types):
+            if type(tensor) is not Tensor or tensor._node is not None or id(tensor) in self.assigned:
+                return MISS
+            value = tensor._value
+            if value is not given[number]:
+                if type(value) is not np.ndarray or value.shape != shape or value.dtype != dtype:
+                    return MISS
+                if not value.flags.c_contiguous:
+                    return MISS
+                given[number] = value
+                context[FIRST + number] = value.__array_interface__["data"][0]
+            number += 1
+        if self.changed() is not None:
+            return MISS
+        arrays, taken, nodes, number = self.arrays, self.taken, self.nodes, 0
+        for cell in self.cells:
+            if cell._value is not arrays[number] and not self._moved(number, cell):
+                return MISS
+            if cell._node is not nodes[number]:
+                return MISS
+            number += 1
+        number = 0
+        for array in arrays:
+            if taken[number] and sys.getrefcount(array) > ALONE:
+                return MISS
+            number += 1
+        lock = self.executor.lock
+        if not lock.acquire(blocking=False):
+            return MISS
+        try:
+            return self._run(context)
+        finally:
+            lock.release()
+
+    def _moved(self, number: int, cell: Tensor) -> bool:
+        """Note where state lies now; return whether it is of the type it had."""
+        value = cell._value
+        shape, dtype = self.variant.cells[number][1]
+        if type(value) is not np.ndarray or value.shape != shape or value.dtype != dtype:
+            return False
+        if not (owned(value) if self.taken[number] else value.flags.c_contiguous):
+            return False
+        pointer = value.ctypes.data
+        self.arrays[number] = value
+        self.context[FIRST + self.count + number] = pointer
+        for source, place in self.taken_outputs:
+            if source == number:
+                self.context[place] = pointer
+        return True
+
+    def _run(self, context: np.ndarray) -> Any:
+        found: dict[int, np.ndarray] = {}
+        for index, shape, dtype, fixed in self.outputs:
+            if fixed is None:
+                made = found[index] = np.empty(shape, dtype)
+                context[self.first_output + index] = made.ctypes.data
+        if self.call():
+            self.memory.flag[0] = 0
+            return MISS  # the long way raises the error
+        for index, _, _, fixed in self.outputs:
+            if fixed is not None:
+                found[index] = fixed.copy()
+        for cell in self.written:
+            cell._version += 1
+        for owner, value in self.clears:
+            owner._grad = value
+        if self.plain and self.single is not None:
+            item = self.single
+            return Tensor(found[item.index]) if isinstance(item, Output) else item
+        items = [Tensor(found[item.index]) if isinstance(item, Output) else item for item in self.variant.results]
+        return tree.unflatten(self.variant.structure, items)
