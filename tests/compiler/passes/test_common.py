@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from tests.compiler.passes.graphs import Building, names, same_meaning, traced
 
 import chainrule as cr
 from chainrule.compiler.passes import simplify, without_dead_code
 from chainrule.compiler.passes.common import merge_common
 from chainrule.core.dtypes import float32, int64
-from tests.compiler.passes.graphs import Building, names, same_meaning, traced
 
 
 def test_equal_equations_become_one_and_so_do_those_that_read_them():

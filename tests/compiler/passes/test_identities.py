@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.compiler.passes.graphs import Building, names, same_meaning
 
 from chainrule.compiler.passes.identities import remove_identities
 from chainrule.core.dtypes import to_dtype
-from tests.compiler.passes.graphs import Building, names, same_meaning
 
 
 def after(make, dtype="float32", shape=(3, 5), count=1):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.compiler.passes.graphs import Building, names, run, same_meaning, values
 
 from chainrule.compiler.passes import simplify
 from chainrule.compiler.passes.flattening import sink_splits
@@ -11,7 +12,6 @@ from chainrule.compiler.passes.reductions import tidy_reductions
 from chainrule.compiler.passes.transposes import move_transposes
 from chainrule.core.graph import check
 from chainrule.testing import assert_close
-from tests.compiler.passes.graphs import Building, names, run, same_meaning, values
 
 
 def t(build, x):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.compiler.passes.graphs import Building, assert_same_bits, names, run, traced, values
 
 import chainrule as cr
 from chainrule.compiler.passes import simplify
@@ -15,7 +16,6 @@ from chainrule.core.dtypes import to_dtype
 from chainrule.core.errors import ChainruleError
 from chainrule.testing import assert_close
 from chainrule.testing.programs import random_program
-from tests.compiler.passes.graphs import Building, assert_same_bits, names, run, traced, values
 
 DTYPES = ["float32", "float32", "float64", "bfloat16", "int8", "int32", "uint8", "bool"]
 SHAPES = [(), (3,), (2, 3), (4, 3), (1, 3), (2, 1, 3), (2, 3, 4), (6, 4), (9,), (2, 9)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.compiler.passes.graphs import Building, names, run, same_meaning, traced, values
 
 import chainrule as cr
 from chainrule.compiler.passes import simplify
@@ -13,7 +14,6 @@ from chainrule.core.dtypes import float32, int64
 from chainrule.core.errors import IndexRangeError
 from chainrule.core.graph import Graph
 from chainrule.core.primitive import PRIMITIVES, sample_arrays
-from tests.compiler.passes.graphs import Building, names, run, same_meaning, traced, values
 
 
 def count(build, size, start=0):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.compiler.passes.graphs import Building, names, same_meaning
 
 from chainrule.compiler.passes.broadcasts import sink_broadcasts
 from chainrule.compiler.passes.views import merge_views
 from chainrule.core.dtypes import to_dtype
-from tests.compiler.passes.graphs import Building, names, same_meaning
 
 
 def after(make, *shape, dtype="float32", rule=merge_views):
