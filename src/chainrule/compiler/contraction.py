@@ -217,7 +217,7 @@ def _plan(
             extents, [s * size for s in strides], vectors, masked=masked, length=length, vector_bytes=lanes * size,
             registers=registers - (0 if fma else 1),
         )  # fmt: skip
-    block = _BLOCK if rows.boxes > 4 else 4 * _BLOCK  # with few rows no block of B is read often
+    block = _BLOCK if rows.boxes > 4 else 2 * _BLOCK  # few rows read no panel often
     outer, piece = _blocks(sums, columns.size * lanes * size, lanes if dots else 1, size, block)
     inner = sums[-1].extent if outer < len(sums) - 1 else piece
     if dots:
