@@ -79,6 +79,7 @@ STAYS = {
         "int8",
         lambda b, x: b("astype", b("astype", x, dtype=to_dtype("float32")), dtype=to_dtype("uint8")),
     ),
+    "the opposite of an unsigned integer is another number": ("uint8", lambda b, x: b("abs", b("negative", x))),
     "int64 to float64 rounds": (
         "int64",
         lambda b, x: b("astype", b("astype", x, dtype=to_dtype("float64")), dtype=to_dtype("int64")),

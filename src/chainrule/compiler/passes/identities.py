@@ -55,9 +55,9 @@ def _same_again(rw: Rewriting, equation: Equation) -> Variable | None:
 
 @RULES.on("abs", "square")
 def _of_the_opposite(rw: Rewriting, equation: Equation) -> Variable | None:
-    """Drop a sign that does not matter; of integers the smallest has no opposite, but then neither changes it."""
-    inner = _first(rw, equation, "negative")
-    if inner is None or equation.inputs[0].type.dtype.is_complex:
+    """Drop a sign that does not matter; of signed integers the smallest is its own opposite."""
+    inner, dtype = _first(rw, equation, "negative"), equation.inputs[0].type.dtype
+    if inner is None or dtype.is_complex or (dtype.kind == "uint" and equation.primitive.name == "abs"):
         return None
     return rw.same(equation, inner.inputs[0])
 
