@@ -20,8 +20,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["Contraction", "Fold", "IndexMap", "Loop", "Lowering", "Pointwise", "Reduction"]
+__all__ = ["Contraction", "Fold", "IndexMap", "Loop", "Lowering", "Pointwise", "Reduction", "Term"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,44 @@ class Loop:
     """A kernel that the compiler writes by hand; `form` names it."""
 
     form: str
+
+
+class Term:
+    """A scalar expression with the operators of numbers: what is written with + - * / serves reference and lowering.
+
+    Args:
+        k: the vocabulary.
+        e: the expression.
+    """
+
+    __slots__ = ("e", "k")
+
+    def __init__(self, k: Any, e: Any):
+        self.k, self.e = k, e
+
+    def _of(self, op: Callable, a: Any, b: Any) -> Term:
+        return Term(self.k, op(*(x.e if isinstance(x, Term) else x for x in (a, b))))
+
+    def __add__(self, other: Any) -> Term:
+        return self._of(self.k.add, self, other)
+
+    def __radd__(self, other: Any) -> Term:
+        return self._of(self.k.add, other, self)
+
+    def __sub__(self, other: Any) -> Term:
+        return self._of(self.k.sub, self, other)
+
+    def __rsub__(self, other: Any) -> Term:
+        return self._of(self.k.sub, other, self)
+
+    def __mul__(self, other: Any) -> Term:
+        return self._of(self.k.mul, self, other)
+
+    def __rmul__(self, other: Any) -> Term:
+        return self._of(self.k.mul, other, self)
+
+    def __truediv__(self, other: Any) -> Term:
+        return self._of(self.k.div, self, other)
 
 
 Lowering = Pointwise | IndexMap | Reduction | Fold | Contraction | Loop

@@ -13,7 +13,8 @@ import numpy as np
 from chainrule.core.bind import bind
 from chainrule.core.dtypes import bfloat16, float32, float64, to_dtype, uint32, uint64
 from chainrule.core.errors import DTypeError, ShapeError
-from chainrule.core.philox import philox_bits
+from chainrule.core.lowering import IndexMap
+from chainrule.core.philox import MULTIPLIERS, ROUNDS, WEYL, philox_bits
 from chainrule.core.primitive import Invalid, Sample, TensorType, primitive
 from chainrule.core.random import Generator, default_generator
 from chainrule.core.tensor import Tensor
@@ -30,9 +31,31 @@ def _bits_shape(key: TensorType, offset: TensorType, *, shape: tuple[int, ...]) 
     return TensorType(shape, uint32)
 
 
+def _bits_element(k: Any, at: Any, key: Any, offset: Any, *, shape: tuple[int, ...]) -> Any:
+    """Return word offset + i of the stream: Philox4x32-10 on the counter (offset + i) // 4."""
+    start, stream = offset(), key()
+    word = k.add(start, k.cast(k.flat(at, shape), "u64"))
+    carry = k.select(k.lt(word, start), k.const(1 << 62, word), 0)  # beyond 2^64 words
+    block = k.either(k.shift_right(word, 2), carry)
+    zero = k.const(0, "u32")
+    x = [k.cast(block, "u32"), k.cast(k.shift_right(block, 32), "u32"), zero, zero]
+    keys = [k.cast(stream, "u32"), k.cast(k.shift_right(stream, 32), "u32")]
+    for n in range(ROUNDS):
+        if n:
+            keys = [k.add(a, step) for a, step in zip(keys, WEYL)]
+        (high0, low0), (high1, low1) = (
+            (k.multiply_high(a, m), k.mul(a, m)) for a, m in zip((x[0], x[2]), MULTIPLIERS)
+        )
+        x = [k.xor(k.xor(high1, x[1]), keys[0]), low1, k.xor(k.xor(high0, x[3]), keys[1]), low0]
+    lane = k.cast(word, "u32")
+    odd, upper = (k.ne(k.both(lane, bit), 0) for bit in (1, 2))
+    return k.select(upper, k.select(odd, x[3], x[2]), k.select(odd, x[1], x[0]))
+
+
 random_bits_p = primitive(
     "random_bits",
     source="Salmon et al., SC 2011",
+    lower=IndexMap(_bits_element),
     reference=lambda key, offset, *, shape: philox_bits(int(key), int(offset), math.prod(shape)).reshape(shape),
     shape=_bits_shape,
     samples=[

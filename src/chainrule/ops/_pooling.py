@@ -20,7 +20,6 @@ from chainrule.core.bind import bind
 from chainrule.core.dtypes import int64
 from chainrule.core.errors import DTypeError, ShapeError
 from chainrule.core.lowering import Fold, IndexMap
-from chainrule.core.lowering import IndexMap
 from chainrule.core.primitive import Invalid, Primitive, Sample, TensorType, primitive
 from chainrule.ops._windows import REAL, Pads, Sizes, counts, fitting, padded, positions, view
 
@@ -110,7 +109,9 @@ def _places(k: Any, windows: Any, inside: Any, stride: Sizes, dilation: Sizes) -
     return [k.add(k.mul(p, k.index(s)), k.mul(j, k.index(d))) for p, j, s, d in rules]
 
 
-def _reaching(k: Any, at: Any, over: Any, count: Sizes, size: Sizes, stride: Sizes, dilation: Sizes) -> tuple[list, Any]:
+def _reaching(
+    k: Any, at: Any, over: Any, count: Sizes, size: Sizes, stride: Sizes, dilation: Sizes
+) -> tuple[list[Any], Any]:
     """Return the windows p with stride p + dilation j = i for places i and j, and whether they exist."""
     found, inside = [], []
     for i, j, c, n, s, d in zip(at, over, count, size, stride, dilation):

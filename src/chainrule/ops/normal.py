@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from chainrule.core.bind import bind
@@ -16,7 +18,7 @@ from chainrule.ops._elementwise import ANY, elementwise
 from chainrule.ops._erf import erfc64, erfcx64
 from chainrule.ops._inputs import as_tensor
 from chainrule.ops.exponential import exp
-from chainrule.ops.quantile import CENTRE, MIDDLE, TAIL, log64, ratio
+from chainrule.ops.quantile import CENTRE, MIDDLE, TAIL, centre_element, log64, ratio, tail_element
 
 __all__ = ["erfcx", "erfinv", "log_ndtr", "ndtr"]
 
@@ -36,12 +38,20 @@ def _erfinv(x: np.ndarray) -> np.ndarray:
     return (np.where(inner, centre, np.copysign(tail, q)) * _SQRT1_2).astype(x.dtype)
 
 
+def _erfinv_element(k: Any, x: Any) -> Any:
+    q = k.mul(k.cast(x, "f64"), 0.5)
+    inner = k.le(k.abs(q), 0.425)
+    outer = k.call("copysign", tail_element(k, k.sub(0.5, k.abs(q))), q)
+    return k.cast(k.mul(k.select(inner, centre_element(k, q, inner), outer), _SQRT1_2), x.kind)
+
+
 erfinv_p = elementwise(
     "erfinv",
     _erfinv,
     (-0.8, 0.8),
     flops=60,
     derivative=lambda y: exp(y * y) / _2_SQRTPI,
+    lower=_erfinv_element,
     samples=[Sample((np.array([-0.99, -0.86, 0.84, 0.95]),))],
     edges=[
         Edge((0.0,), (1 / _2_SQRTPI,), why="the flattest point"),
@@ -68,6 +78,7 @@ ndtr_p = elementwise(
     ANY,
     flops=40,
     derivative=lambda x: exp(-0.5 * x * x) * (0.5 * _SQRT_2_PI),
+    lower=lambda k, x: k.cast(k.mul(k.call("erfc", k.mul(k.cast(x, "f64"), -_SQRT1_2)), 0.5), x.kind),
     samples=[Sample((((9,), -8.0, 8.0),))],
     edges=[Edge((0.0,), (0.5 * _SQRT_2_PI,), why="the steepest point"), Edge((np.inf,), (0.0,), why="1")],
     source="fdlibm s_erf.c, Sun Microsystems 1993",

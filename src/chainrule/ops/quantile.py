@@ -11,9 +11,12 @@ Source: Wichura, Algorithm AS 241 (PPND16), Applied Statistics 37 (1988). Logari
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from chainrule.core.bind import bind
+from chainrule.core.lowering import Term
 from chainrule.core.primitive import Edge, Sample
 from chainrule.core.tensor import Tensor
 from chainrule.ops._elementwise import elementwise
@@ -56,7 +59,21 @@ def log64(x: np.ndarray) -> np.ndarray:
     mantissa, k = np.frexp(x)
     small = mantissa < SQRT_HALF
     f = np.where(small, mantissa + mantissa, mantissa) - 1.0
-    k = np.where(small, k - 1, k).astype(np.float64)
+    return _series(f, np.where(small, k - 1, k).astype(np.float64))
+
+
+def log64_element(k: Any, x: Any) -> Any:
+    """Return log(x) of a positive number in the compiler: the same, with the exponent taken from the bits."""
+    bits = k.bits(x, "i64")  # of a normal number: native code counts smaller ones as 0
+    exponent = k.sub(k.shift_right(bits, 52), 1022)
+    mantissa = k.bits(k.either(k.both(bits, (1 << 52) - 1), 0x3FE << 52), "f64")  # in [1/2, 1)
+    small = k.lt(mantissa, SQRT_HALF)
+    f = k.sub(k.select(small, k.add(mantissa, mantissa), mantissa), 1.0)
+    exponent = k.cast(k.sub(exponent, k.cast(small, "i64")), "f64")
+    return _series(Term(k, f), Term(k, exponent)).e
+
+
+def _series(f: Any, k: Any) -> Any:
     half = 0.5 * f * f
     s = f / (2.0 + f)
     z = s * s
@@ -66,10 +83,10 @@ def log64(x: np.ndarray) -> np.ndarray:
     return k * LN2_HIGH - ((half - (s * (half + (odd + even)) + k * LN2_LOW)) - f)
 
 
-def ratio(coefficients: tuple, r: np.ndarray) -> np.ndarray:
+def ratio(coefficients: tuple, r: Any) -> Any:
     """Return numerator(r) / denominator(r), each by Horner's rule."""
-    above, below = (np.full_like(r, row[0]) for row in coefficients)
-    for a, b in zip(coefficients[0][1:], coefficients[1][1:]):
+    above, below = (row[0] * r + row[1] for row in coefficients)
+    for a, b in zip(coefficients[0][2:], coefficients[1][2:]):
         above, below = above * r + a, below * r + b
     return above / below
 
@@ -86,6 +103,30 @@ def _quantile(u: np.ndarray) -> np.ndarray:
     return np.where(inner, centre, np.where(q < 0.0, -tail, tail)).astype(u.dtype)
 
 
+def tail_element(k: Any, side: Any) -> Any:
+    """Return the quantile's size at a distance from the nearer end, in the compiler; infinite at 0, NaN beyond."""
+    inside = k.gt(side, 0.0)
+    r = k.sqrt(k.neg(log64_element(k, k.select(inside, side, 0.5))))
+    near = ratio(MIDDLE, Term(k, k.sub(k.minimum(r, 5.0), 1.6))).e
+    tail = k.select(k.le(r, 5.0), near, ratio(TAIL, Term(k, k.sub(k.maximum(r, 5.0), 5.0))).e)
+    return k.select(inside, tail, k.select(k.eq(side, 0.0), np.inf, k.const(np.nan, tail)))
+
+
+def centre_element(k: Any, q: Any, inner: Any) -> Any:
+    """Return the quantile at a distance from the middle, where it is near, in the compiler."""
+    near = k.select(inner, q, 0.0)
+    return k.mul(q, ratio(CENTRE, Term(k, k.sub(0.180625, k.mul(near, near)))).e)
+
+
+def _quantile_element(k: Any, u: Any) -> Any:
+    p = k.cast(u, "f64")
+    q = k.sub(p, 0.5)
+    inner = k.le(k.abs(q), 0.425)
+    tail = tail_element(k, k.minimum(p, k.sub(1.0, p)))
+    outer = k.select(k.lt(q, 0.0), k.neg(tail), tail)
+    return k.cast(k.select(inner, centre_element(k, q, inner), outer), u.kind)
+
+
 normal_quantile_p = elementwise(
     "normal_quantile",
     lambda u: _quantile(u),
@@ -93,6 +134,7 @@ normal_quantile_p = elementwise(
     flops=60,
     source="Wichura, Applied Statistics 37 (1988), AS 241",
     derivative=lambda y: exp(y * y * 0.5) * SQRT_TAU,
+    lower=_quantile_element,
     samples=[Sample((np.array([1e-3, 0.074, 0.926, 0.999]),))],
     edges=[
         Edge((0.0,), (np.inf,), why="minus infinity, with an infinite slope"),
