@@ -66,6 +66,21 @@ def test_the_backward_pass_does_not_print_again(gradient, capsys):
     assert capsys.readouterr().out == "start\nc = 1.0\nc = 0.0\n"
 
 
+@pytest.mark.parametrize("wrap", [lambda f: f, cr.jit], ids=["eager", "jit"])
+def test_a_step_that_fails_prints_once_what_came_before(wrap, capsys):
+    """Found: compiled code that fails runs its references for the message, and these printed again."""
+
+    def step(x):
+        cr.debug_print("before {}", x)
+        y = cr.check_finite(x / 0, "y")
+        cr.debug_print("after {}", y)
+        return y
+
+    with pytest.raises(cr.core.errors.NonFiniteError):
+        wrap(step)(cr.ones(1))
+    assert capsys.readouterr().out == "before [1.]\n"
+
+
 def test_vmap_prints_each_sample_and_jvp_the_value(capsys):
     cr.vmap(steps)(cr.asarray([[1.0, 2.0], [3.0, 4.0]]))
     cr.jvp(steps, (cr.ones(1),), (cr.ones(1),))

@@ -22,6 +22,7 @@ from chainrule.compiler.schedule import schedule
 from chainrule.core.dtypes import DType
 from chainrule.core.errors import ChainruleError
 from chainrule.core.graph import Graph
+from chainrule.ops.printing import quiet
 
 __all__ = ["NativeExecutor"]
 
@@ -132,9 +133,7 @@ class NativeExecutor:
                 self._explain(kept)
         return outputs
 
-    def _call(
-        self, kernel: Call, memory: _Memory, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]
-    ) -> None:
+    def _call(self, kernel: Call, memory: _Memory, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
         (equation,) = kernel.equations
         arrays = [self._array(v, memory, inputs, outputs) for v in kernel.inputs]
         found = equation.primitive.run(arrays, dict(equation.attributes))
@@ -157,7 +156,8 @@ class NativeExecutor:
 
     def _explain(self, inputs: Sequence[np.ndarray]) -> None:
         """Raise the error of the failed check, as the references have it."""
-        ReferenceExecutor(self.original)(inputs)
+        with quiet():
+            ReferenceExecutor(self.original)(inputs)
         raise ChainruleError(
             f"{self.graph.name}: a check failed in the compiled step and not in its reference. "
             "Please report this with the step."

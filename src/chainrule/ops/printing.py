@@ -7,9 +7,11 @@ reads its output, for it has none.
 
 from __future__ import annotations
 
+import contextlib
 import string
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -56,9 +58,27 @@ def _shown(array: np.ndarray) -> Any:
     return array[()] if array.ndim == 0 else array
 
 
+class _Local(threading.local):
+    quiet = False
+
+
+_local = _Local()
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Print nothing in the block: operations that have run are run again, to find out what went wrong."""
+    before, _local.quiet = _local.quiet, True
+    try:
+        yield
+    finally:
+        _local.quiet = before
+
+
 def _print(*values: np.ndarray, template: Template) -> list[np.ndarray]:
-    sys.stdout.write(template.filled(values) + "\n")
-    sys.stdout.flush()
+    if not _local.quiet:
+        sys.stdout.write(template.filled(values) + "\n")
+        sys.stdout.flush()
     return []
 
 
