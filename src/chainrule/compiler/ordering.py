@@ -29,11 +29,11 @@ def ordered(kernels: Sequence[Kernel]) -> list[Kernel]:
         order = _sorted(kernels, edges)
         if order is not None:
             return order
-        if not any(buffer.state for kernel in kernels for buffer in kernel.writes):
+        waiting = [buffer for n in _circles(edges) for buffer in kernels[n].writes if buffer.state is not None]
+        if not waiting:
             raise GraphError("the kernels of a graph wait for each other in a circle")
-        for kernel in kernels:
-            for buffer in kernel.writes:
-                buffer.state = None
+        for buffer in waiting:
+            buffer.state = None
 
 
 def _separate(kernels: Sequence[Kernel]) -> None:
@@ -121,6 +121,42 @@ def _sorted(kernels: Sequence[Kernel], before: dict[int, set[int]]) -> list[Kern
             if not waiting[m]:
                 heapq.heappush(ready, m)
     return order if len(order) == len(kernels) else None
+
+
+def _circles(before: dict[int, set[int]]) -> list[int]:
+    """Return the kernels that wait for each other: those with a predecessor in their own strong component."""
+    number: dict[int, int] = {}
+    low: dict[int, int] = {}
+    path: list[int] = []
+    found: list[int] = []
+    for root in before:
+        if root in number:
+            continue
+        work = [(root, iter(before[root]))]
+        number[root] = low[root] = len(number)
+        path.append(root)
+        while work:
+            n, rest = work[-1]
+            for m in rest:
+                if m not in number:
+                    number[m] = low[m] = len(number)
+                    path.append(m)
+                    work.append((m, iter(before[m])))
+                    break
+                if m in low:
+                    low[n] = min(low[n], number[m])
+            else:
+                work.pop()
+                if work:
+                    low[work[-1][0]] = min(low[work[-1][0]], low[n])
+                if low[n] == number[n]:
+                    component = path[path.index(n) :]
+                    del path[path.index(n) :]
+                    for m in component:
+                        low.pop(m)
+                    if len(component) > 1:
+                        found += component
+    return found
 
 
 def plan_arena(program: Program) -> None:
