@@ -1,4 +1,4 @@
-"""Medians, memory and CPU time: what is read from the clock and from /proc."""
+"""Medians, times and memory: what is read from the clock and from /proc, and on which CPUs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-__all__ = ["cpu_seconds", "median", "peak_bytes", "pin", "reset_peak", "timed"]
+__all__ = ["median", "peak_bytes", "pin", "reset_peak", "timed"]
 
 
 def median(values: Sequence[float]) -> float | None:
@@ -50,9 +50,3 @@ def pin(count: int) -> None:
     """Confine this process to its first `count` CPUs; libraries that count them start as many threads."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time that a process and its threads have used."""
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
