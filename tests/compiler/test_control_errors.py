@@ -203,7 +203,7 @@ TRACED = {
     drawing_by_sample: (
         TraceError,
         "cr.while_loop inside vmap draws random numbers in a traced body, where all samples would get the same. "
-        'Draw them before it, or write cr.vmap(..., randomness="same").',
+        "Draw them before it.",
     ),
     consumed_in_a_loop: (
         GradientError,

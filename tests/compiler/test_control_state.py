@@ -67,6 +67,14 @@ def test_a_branch_assigns_and_the_other_does_not(wrap):
 
 
 @MODES
+def test_a_loop_that_takes_no_step_leaves_state_alone(wrap):
+    cell = cr.asarray(1.0)
+    body = lambda x: (cell.assign_(cell + 1), x)[1]  # noqa: E731
+    assert wrap(lambda x: cr.while_loop(lambda x: x < 0, body, x))(cr.asarray(1.0)).item() == 1.0
+    assert cell.item() == 1.0
+
+
+@MODES
 def test_a_while_loop_assigns(wrap):
     steps, limit = cr.asarray(0), cr.asarray(20.0)
 
@@ -115,6 +123,27 @@ def test_random_numbers_are_those_of_the_python_loop():
             assert_equal(a, b)
     assert cr.default_generator.state_dict() == after
     assert len(step.variants) == 1
+
+
+@pytest.mark.parametrize("randomness", ["different", "same"])
+def test_random_numbers_of_samples(randomness):
+    """A scan with state inside vmap and jit is unrolled, for only then is it known what is one for all samples."""
+    count = cr.asarray(0)
+
+    def walk(x):
+        def body(c, _):
+            count.assign_(count + 1)
+            return c + cr.random.uniform(()), None
+
+        return cr.scan(body, x, length=3)[0]
+
+    batch, found = cr.vmap(walk, randomness=randomness), []
+    for wrap in (lambda f: f, cr.jit):
+        cr.manual_seed(0)
+        found.append(wrap(batch)(cr.zeros(4)))
+    assert_equal(*found)
+    assert len(set(found[0].tolist())) == (4 if randomness == "different" else 1)
+    assert count.item() == 6
 
 
 def test_batch_norm_and_dropout_in_a_scan():

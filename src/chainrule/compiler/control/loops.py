@@ -15,7 +15,7 @@ from chainrule.compiler.control.scan import bind_scan
 from chainrule.compiler.control.state import Observed, State, assigned, leave, loop_grads, put_grads
 from chainrule.compiler.control.tracer import moves, type_of
 from chainrule.compiler.control.trees import Leaves, check_carry, check_types, leaves_of, one_bool
-from chainrule.compiler.control.vmapped import differs_by_sample, draws_by_sample, refuse_draws
+from chainrule.compiler.control.vmapped import differs_by_sample, inside_vmap, refuse_draws
 from chainrule.compiler.control.while_loop import bind_while
 from chainrule.core.context import local
 from chainrule.core.errors import ShapeError, TraceError, user_location
@@ -134,9 +134,9 @@ def _scan_traced(f: Callable, carry: Leaves, rows: Leaves, length: int, reverse:
         empty = [zeros((0, *y.shape), dtype=y.dtype) for y in ys.tensors]
         return carry.filled(carry.tensors), ys.filled(empty)
     states = [*assigned([run]), *loop_grads(run)]
-    graph = _step(run, states, count)
-    if draws_by_sample(graph):
+    if states and inside_vmap():  # what it assigns (a generator's position) may be one for all samples: only bind knows
         return _scan_python(f, carry, rows, length, reverse)
+    graph = _step(run, states, count)
     operands = [*carry.tensors, *(state.before for state in states), *rows.tensors, *graph.captured]
     carries = count + len(states)
     found = bind_scan(operands, body=graph, carries=carries, xs=len(parts), length=length, reverse=reverse)

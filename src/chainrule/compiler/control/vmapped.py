@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from chainrule.autodiff.vmap import Batched
+from chainrule.autodiff.vmap import Batched, BatchLevel
 from chainrule.core.context import local
 from chainrule.core.errors import TraceError, user_location
 from chainrule.core.graph import Graph
 from chainrule.core.levels import Lifted
 from chainrule.core.tensor import Tensor
 
-__all__ = ["differs_by_sample", "draws_by_sample", "refuse_draws"]
+__all__ = ["differs_by_sample", "inside_vmap", "refuse_draws"]
 
 
 def differs_by_sample(tensor: Tensor) -> bool:
@@ -20,12 +20,12 @@ def differs_by_sample(tensor: Tensor) -> bool:
     return isinstance(value, Lifted) and any(differs_by_sample(part) for part in value.parts())
 
 
-def draws_by_sample(graph: Graph) -> bool:
-    """Return whether the graph draws random numbers that each sample of a `vmap` around wants for itself."""
+def inside_vmap() -> bool:
+    """Return whether a `vmap` is around."""
     level = local.transform
-    while level is not None and level.copies == 1:
+    while level is not None and not isinstance(level, BatchLevel):
         level = level.outer
-    return level is not None and _draws(graph)
+    return level is not None
 
 
 def _draws(graph: Graph) -> bool:
@@ -34,14 +34,14 @@ def _draws(graph: Graph) -> bool:
 
 
 def refuse_draws(name: str, graph: Graph) -> None:
-    """Raise if a traced body draws random numbers by sample.
+    """Raise if a body that is traced inside `vmap` draws random numbers.
 
     Raises:
         TraceError: names the ways out.
     """
-    if draws_by_sample(graph):
+    if inside_vmap() and _draws(graph):
         raise TraceError(
             f"{name} inside vmap draws random numbers in a traced body, where all samples would get the same. "
-            'Draw them before it, or write cr.vmap(..., randomness="same").',
+            "Draw them before it.",
             location=user_location(),
         )
