@@ -7,7 +7,8 @@ layouts stay open until code is written. A `Program` is the kernels in order, wi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from collections.abc import Sequence as Several
 from dataclasses import dataclass, field
 
 from chainrule.compiler import expr
@@ -23,6 +24,7 @@ __all__ = [
     "Loops",
     "Product",
     "Program",
+    "Sequence",
     "Stage",
     "Store",
     "Sum",
@@ -72,14 +74,14 @@ class View:
     strides: tuple[int, ...]
     offset: int = 0
 
-    def address(self, at: Sequence[Expr]) -> Expr:
+    def address(self, at: Several[Expr]) -> Expr:
         """Return the element's place in the buffer."""
         total = expr.index(self.offset)
         for i, stride in zip(at, self.strides, strict=True):
             total = expr.k.add(total, expr.k.mul(i, expr.index(stride)))
         return total
 
-    def load(self, at: Sequence[Expr], where: Expr | None = None) -> Expr:
+    def load(self, at: Several[Expr], where: Expr | None = None) -> Expr:
         """Return the expression that reads an element."""
         at = tuple(expr.index(0) if n == 1 else i for i, n in zip(at, self.shape, strict=True))
         args = at if where is None or where.op == "const" else (*at, where)
@@ -96,12 +98,12 @@ class View:
         return None if strides is None else View(self.buffer, shape, strides, self.offset)
 
 
-def row_major(shape: Sequence[int]) -> tuple[int, ...]:
+def row_major(shape: Several[int]) -> tuple[int, ...]:
     """Return the strides of a contiguous tensor."""
     return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
 
 
-def _regrouped(old: Sequence[int], strides: Sequence[int], new: Sequence[int]) -> tuple[int, ...] | None:
+def _regrouped(old: Several[int], strides: Several[int], new: Several[int]) -> tuple[int, ...] | None:
     """Return strides for a new shape over the same elements, or None if merged axes do not lie one in the other."""
     if math.prod(new) == 0:
         return row_major(new)
@@ -191,6 +193,7 @@ class Kernel:
                 for part in expr.walk(s.at):
                     if part.op == "load":
                         reads[part.data.buffer] = None
+                    self.checks = self.checks or part.op == "check"
         self.reads, self.writes = list(reads), list(writes)
 
 
@@ -254,6 +257,24 @@ class Border(Kernel):
 
     def finish(self) -> None:
         self.reads, self.writes = [], [self.view.buffer]
+
+
+@dataclass(eq=False)
+class Sequence(Kernel):
+    """A store whose turns run in order, for it may read what an earlier turn stored.
+
+    Attributes:
+        outer: axes whose points touch memory of their own; threads split them.
+        turns: axes that run in order; along the last one neighbours share a vector and touch memory of their own.
+        store: what happens in a turn.
+    """
+
+    outer: tuple[Expr, ...] = ()
+    turns: tuple[Expr, ...] = ()
+    store: Store = None  # type: ignore[assignment]
+
+    def statements(self) -> Iterator[Store | Sum]:
+        yield self.store
 
 
 @dataclass(eq=False)

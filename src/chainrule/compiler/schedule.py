@@ -97,8 +97,6 @@ class Scheduler:
         """Return whether an equation is compiled; the others call their references."""
         if e.primitive.lower is None:
             return False
-        if isinstance(e.primitive.lower, Loop):
-            return False
         if isinstance(e.primitive.lower, Contraction) and not e.inputs[0].type.dtype.is_float:
             return False
         return all(kind_of(v) in NATIVE for v in (*e.inputs, *e.outputs))
@@ -112,6 +110,8 @@ class Scheduler:
                 needed.update(e.inputs)
             elif isinstance(lower, Contraction):
                 needed.update(self._source(v) for v in e.inputs)
+            elif isinstance(lower, Loop):
+                needed.update(e.inputs)
             elif e.primitive.name == "reshape" and not _same_but_ones(e.inputs[0].shape, e.outputs[0].shape):
                 needed.add(self._source(e.inputs[0]))
             if e.primitive.effect:
@@ -260,6 +260,8 @@ class Scheduler:
                 self._fold(e, lower)
             elif isinstance(lower, Contraction):
                 self._contract(e, lower.form)
+            elif isinstance(lower, Loop):
+                self._sequence(e, lower.form)
             elif e.primitive.name != "reshape" or not self._alias(e):
                 if self._is_stored(e):
                     self.store(e.outputs[0])
@@ -321,11 +323,17 @@ class Scheduler:
     def _call(self, e: Equation) -> None:
         kernel = Call([e])
         for v in e.inputs:
-            kernel.inputs.append(self._in_memory(v))
+            kernel.inputs.append(self.in_memory(v))
         kernel.outputs = [self.allocate(v) for v in e.outputs]
         self.merger.apart(kernel, [view.buffer for view in kernel.outputs])
 
-    def _in_memory(self, v: Variable) -> View:
+    def _sequence(self, e: Equation, form: str) -> None:
+        from chainrule.compiler import sequences
+
+        sequences.FORMS[form](self, e)
+
+    def in_memory(self, v: Variable) -> View:
+        """Return a value that lies in memory; if it does not yet, it is computed there."""
         if v not in self.views:
             if v.constant is not None:
                 buffer = Buffer(kind_of(v), v.size, "constant", len(self.constants))
@@ -460,7 +468,7 @@ class Scheduler:
         outputs: list[Buffer] = []
         for number, v in enumerate(self.graph.outputs):
             if v not in self.views and v.constant is not None:
-                self._in_memory(v)
+                self.in_memory(v)
             view = self.views[v]
             first = self.graph.outputs.index(v)
             whole = view.offset == 0 and view.strides == row_major(view.shape) and view.buffer.size == v.size
@@ -471,6 +479,9 @@ class Scheduler:
                 outputs.append(buffer)
             else:
                 outputs.append(view.buffer if first == number else outputs[first])
+        for buffer in outputs:  # an input that leaves as it came stays as it is
+            if buffer.state is not None and buffer.state in outputs:
+                buffer.state = None
         kernels = ordered(without_unread(self.kernels))
         return Program(kernels, self.inputs, outputs, self.constants)
 
@@ -569,7 +580,7 @@ def without_unread(kernels: list[Kernel]) -> list[Kernel]:
                 kernel.epilogue = keep_stores
                 if keep_stores:
                     left.append(kernel)
-            elif isinstance(kernel, Call) or any(b in read for b in kernel.writes):
+            elif isinstance(kernel, Call) or any(b.place != "arena" or b in read for b in kernel.writes):
                 left.append(kernel)
             else:
                 changed = True

@@ -18,7 +18,7 @@ import numpy as np
 from chainrule.core.bind import bind
 from chainrule.core.dtypes import int64
 from chainrule.core.errors import DTypeError, IndexRangeError, ShapeError, user_location
-from chainrule.core.lowering import IndexMap
+from chainrule.core.lowering import IndexMap, Loop
 from chainrule.core.primitive import Invalid, Sample, TensorType, primitive
 from chainrule.core.tensor import Tensor
 from chainrule.ops.creation import zeros
@@ -144,6 +144,7 @@ def _add_shape(x: TensorType, indices: TensorType, updates: TensorType, *, axis:
 
 add_along_p = primitive(
     "add_along",
+    lower=Loop("add_along"),
     reference=_add,
     shape=_add_shape,
     linear=(0, 2),

@@ -15,6 +15,7 @@ import numpy as np
 from chainrule.core.bind import bind
 from chainrule.core.dtypes import int64
 from chainrule.core.errors import DTypeError, ShapeError
+from chainrule.core.lowering import Loop
 from chainrule.core.primitive import Edge, Invalid, Primitive, Sample, TensorType, primitive
 from chainrule.core.tensor import Tensor
 from chainrule.ops._along import add_along_p, check_along, check_range, place_along, take_along
@@ -85,6 +86,7 @@ def _extreme(name: str, function: np.ufunc, sign: float) -> Primitive:
     whole = {"axis": 0}
     return primitive(
         name,
+        lower=Loop(name),
         reference=_reference(name, function),
         shape=_shape(name),
         vjp=(_own_gradient, None, _given_gradient),

@@ -19,7 +19,7 @@ import numpy as np
 from chainrule.core.bind import bind
 from chainrule.core.dtypes import DType, float32, int64, to_dtype
 from chainrule.core.errors import DTypeError, IndexRangeError, ShapeError, user_location
-from chainrule.core.lowering import IndexMap
+from chainrule.core.lowering import IndexMap, Loop
 from chainrule.core.primitive import Invalid, Primitive, Sample, TensorType, primitive
 from chainrule.core.tensor import Tensor
 from chainrule.ops._inputs import as_tensor, axis_index, cast
@@ -190,6 +190,7 @@ def _scatter_refusals(name: str) -> list[Invalid]:
 
 scatter_add_p: Primitive = primitive(
     "scatter_add",
+    lower=Loop("scatter_add"),
     reference=_scatter_add,
     shape=_scatter_shape("scatter_add"),
     linear=(0, 2),
@@ -222,6 +223,7 @@ def _kept_updates(g: Tensor, x_shape: Axes, indices: Tensor, *, axes: Axes) -> T
 
 scatter_set_p: Primitive = primitive(
     "scatter_set",
+    lower=Loop("scatter_set"),
     reference=_scatter_set,
     shape=_scatter_shape("scatter_set"),
     linear=(0, 2),

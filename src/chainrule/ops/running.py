@@ -14,6 +14,7 @@ import numpy as np
 from chainrule.core.bind import bind
 from chainrule.core.dtypes import int64
 from chainrule.core.errors import DTypeError, ShapeError
+from chainrule.core.lowering import Loop
 from chainrule.core.primitive import Invalid, Primitive, Sample, TensorType, primitive
 from chainrule.core.tensor import Tensor
 from chainrule.ops._along import take_along
@@ -48,6 +49,7 @@ def _position(name: str, function: np.ufunc, better: np.ufunc) -> Primitive:
 
     return primitive(
         name,
+        lower=Loop(name),
         reference=reference,
         shape=shape,
         flops=lambda x, *, axis: x.size,

@@ -17,6 +17,7 @@ import numpy as np
 
 from chainrule.core.bind import bind
 from chainrule.core.errors import DTypeError, ShapeError
+from chainrule.core.lowering import Loop
 from chainrule.core.primitive import Edge, Invalid, Primitive, Sample, TensorType, primitive
 from chainrule.core.tensor import Tensor
 from chainrule.ops._inputs import as_tensor, axis_index
@@ -60,6 +61,7 @@ def _refusals(name: str) -> list[Invalid]:
 
 cumulative_sum_p: Primitive = primitive(
     "cumulative_sum",
+    lower=Loop("cumulative_sum"),
     reference=lambda x, *, axis: np.cumsum(x, axis=axis, dtype=x.dtype),
     shape=_shape_rule("cumulative_sum"),
     linear=(0,),
@@ -104,6 +106,7 @@ def _prod_vjp(g: Tensor, x: Tensor, y: Tensor, *, axis: int) -> Tensor:
 
 cumulative_prod_p = primitive(
     "cumulative_prod",
+    lower=Loop("cumulative_prod"),
     reference=lambda x, *, axis: np.cumprod(x, axis=axis, dtype=x.dtype),
     shape=_shape_rule("cumulative_prod"),
     vjp=_prod_vjp,

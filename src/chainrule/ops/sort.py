@@ -14,6 +14,7 @@ from chainrule.core.bind import bind
 from chainrule.core.context import local
 from chainrule.core.dtypes import int64
 from chainrule.core.errors import DTypeError, ShapeError, TraceError, user_location
+from chainrule.core.lowering import Loop
 from chainrule.core.primitive import Invalid, Primitive, Sample, TensorType, primitive
 from chainrule.core.tensor import Tensor, concrete_value
 from chainrule.ops._inputs import as_tensor, axis_index, constant, pair
@@ -44,6 +45,7 @@ def _position(name: str, function: Callable) -> Primitive:
 
     return primitive(
         name,
+        lower=Loop(name),
         reference=reference,
         shape=shape,
         flops=lambda x, *, axis: x.size,

@@ -87,7 +87,7 @@ def _plain(kernel: Loops, axes: tuple[Expr, ...], statements: Statements, lanes:
         return Plan(kernel, (), [Stage((), statements)], "rows", 1, 0, lanes)
     outer, last = axes[:-1], axes[-1]
     rows, n = math.prod(_extent(v) for v in outer), _extent(last)
-    piece = n
+    piece = max(n, 1)
     if rows < 16 and n > PIECE:
         piece = max(PIECE, -(-n // 64 // lanes) * lanes)
     return Plan(kernel, outer, [Stage((last,), statements)], "plain", rows * -(-n // piece), piece, lanes)

@@ -10,17 +10,18 @@ check ends there and has changed nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence as Several
 from dataclasses import dataclass, field
 
 from chainrule.compiler.contraction import plan_contraction
 from chainrule.compiler.expr import Expr
-from chainrule.compiler.kernels import Border, Buffer, Call, Kernel, Loops, Product, Program, Store
+from chainrule.compiler.kernels import Border, Buffer, Call, Kernel, Loops, Product, Program, Sequence, Store
 from chainrule.compiler.llvm.code import Code, flat
 from chainrule.compiler.llvm.contraction import emit_contraction
 from chainrule.compiler.llvm.ir import I32, I64, PTR, VOID, Builder, Module, Place, Value
 from chainrule.compiler.llvm.loops import emit_border, emit_loops, plan_border, plan_loops
 from chainrule.compiler.llvm.machine import Target
+from chainrule.compiler.llvm.named import emit_sequence, plan_sequence
 from chainrule.compiler.llvm.runtime import barrier_text
 
 __all__ = ["Written", "write_program"]
@@ -84,6 +85,10 @@ class _Writer:
             plan = plan_loops(kernel, self.lanes)
             units, cost = plan.units, plan.cost
             emit_loops(Code(b, pointers, flag), plan, begin, end)
+        elif isinstance(kernel, Sequence):
+            plan = plan_sequence(kernel, self.lanes)
+            units, cost = plan.units, plan.cost
+            emit_sequence(Code(b, pointers, flag), plan, begin, end)
         elif isinstance(kernel, Product):
             units, cost = self._product(b, kernel, pointers, flag, scratch, begin, end)
         else:
@@ -120,7 +125,7 @@ class _Writer:
         code.hoist([s.value for s in stores], moving)
 
         def epilogue(
-            batch: Sequence[Place], rows: Sequence[Place], columns: Sequence[Place], value: Value, mask: Value | None
+            batch: Several[Place], rows: Several[Place], columns: Several[Place], value: Value, mask: Value | None
         ) -> None:
             code.push()
             axes = (*kernel.batch, *kernel.rows, *kernel.columns)
@@ -159,7 +164,7 @@ class _Writer:
         self.written.texts = [self.module.text(), barrier_text()] if number else []
         return self.written
 
-    def _stretch(self, name: str, kernels: Sequence[Kernel]) -> None:
+    def _stretch(self, name: str, kernels: Several[Kernel]) -> None:
         b = Builder(self.module, name, I32, [PTR, I64, I64, PTR], internal=False)
         context, thread, threads, pool = b.arguments
         load = lambda place: b.emit(PTR, f"load ptr, ptr {b.offset(context, place, 'i64').text}, align 8")  # noqa: E731
