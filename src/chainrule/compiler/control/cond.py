@@ -231,7 +231,7 @@ def _batched(
     primitive: Primitive, inputs: Sequence[Tensor], flags: Sequence[bool], attributes: dict[str, Any], size: int
 ) -> Sequence[Tensor]:
     (pred, *operands), (several, *rest) = inputs, flags
-    graphs = attributes["if_true"], attributes["if_false"]
+    graphs = [attributes["if_true"], attributes["if_false"]]
     if any(rest):
         graphs = aligned([batched(graph, rest, size) for graph in graphs])
         operands = [*operands, *graphs[0].captured]

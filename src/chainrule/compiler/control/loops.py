@@ -139,8 +139,8 @@ def _scan_traced(f: Callable, carry: Leaves, rows: Leaves, length: int, reverse:
     graph = _step(run, states, count)
     operands = [*carry.tensors, *(state.before for state in states), *rows.tensors, *graph.captured]
     carries = count + len(states)
-    found = bind_scan(operands, body=graph, carries=carries, xs=len(parts), length=length, reverse=reverse)
-    found = as_recorded(found, graph.results)
+    outputs = bind_scan(operands, body=graph, carries=carries, xs=len(parts), length=length, reverse=reverse)
+    found = as_recorded(outputs, graph.results)
     leave(states, found[count:carries])
     put_grads([run])
     return carry.filled(found[:count]), ys.filled(found[carries:])

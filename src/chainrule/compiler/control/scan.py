@@ -176,8 +176,8 @@ def _jvp(
         reverse=reverse,
     )
     exact = [v.type.dtype.is_inexact for v in body.outputs]
-    moved = iter([*found[carries : len(given[0])], *found[len(given[0]) + len(exact) - carries :]])
-    return [next(moved) if inexact else None for inexact in exact]
+    tangent = iter([*found[carries : len(given[0])], *found[len(given[0]) + len(exact) - carries :]])
+    return [next(tangent) if inexact else None for inexact in exact]
 
 
 def _forward(body: Body, carries: int, xs: int) -> Body:

@@ -55,8 +55,8 @@ def _shape(*types: TensorType, condition: Graph, body: Graph, carries: int, max_
         raise DTypeError(f"while_loop: the condition must give one bool; it gives {listed}.")
     made = [v.type for v in body.outputs]
     if made != list(types[:carries]):
-        listed = [f"({', '.join(map(str, part))})" for part in (types[:carries], made)]
-        raise ShapeError(f"while_loop: the body takes {listed[0]} and returns {listed[1]}; they must be equal.")
+        before, after = (f"({', '.join(map(str, part))})" for part in (types[:carries], made))
+        raise ShapeError(f"while_loop: the body takes {before} and returns {after}; they must be equal.")
     return made
 
 
