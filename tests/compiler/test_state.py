@@ -395,3 +395,11 @@ def test_a_whole_training_step_is_bit_for_bit_the_eager_one(name):
     for got, want in zip(jitted.parameters(), eager.parameters(), strict=True):
         assert_equal(got, want)
     assert traces(step) == 1
+
+
+def test_a_gradient_that_can_be_differentiated_again_leaves_the_step():
+    """Found as "bool() needs exactly one element": a gradient on the tape was asked whether it is true."""
+    w = cr.asarray([1.0, 2.0]).requires_grad_()
+    cr.jit(lambda: (w**3).sum().backward(create_graph=True))()
+    assert w.grad.tolist() == [3.0, 12.0]
+    assert cr.gradients([w.grad.sum()], [w])[0].tolist() == [6.0, 12.0]

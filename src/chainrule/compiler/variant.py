@@ -152,7 +152,7 @@ class Variant:
         for (kind, owner), index in self.writes:
             target = leaves[owner] if isinstance(owner, int) else owner
             if kind == "grad":
-                target._grad = outputs.get(index) or Tensor(arrays[index])
+                target._grad = outputs[index] if index in outputs else Tensor(arrays[index])
                 continue
             target._value = arrays[index]
             target._version += 1
