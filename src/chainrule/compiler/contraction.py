@@ -118,7 +118,12 @@ class ContractionPlan:
     @property
     def packs(self) -> bool:
         """Whether panels of B are copied into scratch."""
-        return self.strategy == "packed outer product" and self.piece > 0
+        return self.strategy.startswith("packed") and self.piece > 0
+
+    @property
+    def pairs(self) -> bool:
+        """Whether two terms at a time are multiplied, as pairs of bfloat16."""
+        return self.strategy == "packed outer product of pairs"
 
     @property
     def prefetches(self) -> bool:
@@ -135,9 +140,13 @@ class ContractionPlan:
         return self.piece * math.prod(x.extent for x in self.sums[self.outer + 1 :])
 
     @property
-    def panel_elements(self) -> int:
-        """Elements of a packed panel."""
-        return self.block_length * self.columns.size * self.lanes
+    def panel_bytes(self) -> int:
+        """Bytes of a packed panel: elements of the sums' kind, or pairs of bfloat16, whose last may be half empty."""
+        length = self.block_length
+        if self.pairs:
+            inner = self.sums[-1].extent if self.outer < len(self.sums) - 1 else self.piece
+            length = length // inner * -(-inner // 2)
+        return length * self.columns.size * self.lanes * _BYTES[self.spec.kind]
 
     @property
     def sums_bytes(self) -> int:
@@ -169,7 +178,9 @@ def merged(axes: Sequence[Axis]) -> tuple[Axis, ...]:
     return tuple(result) or (Axis(1),)
 
 
-def plan_contraction(spec: Contraction, lanes: int, *, registers: int = 32, fma: bool = True) -> ContractionPlan:
+def plan_contraction(
+    spec: Contraction, lanes: int, *, registers: int = 32, fma: bool = True, pairs: bool = False
+) -> ContractionPlan:
     """Return how to compute a contraction with vectors of `lanes` elements of its kind.
 
     Args:
@@ -177,19 +188,23 @@ def plan_contraction(spec: Contraction, lanes: int, *, registers: int = 32, fma:
         lanes: elements per vector register, 2 or more.
         registers: vector registers of the machine.
         fma: whether it has fused multiply-add; without, products are rounded.
+        pairs: whether it multiplies and adds pairs of bfloat16 (AVX512-BF16, which flushes denormal numbers); others
+            widen bfloat16 as they load it.
     """
     if any(x.extent == 0 for x in (*spec.batch, *spec.rows, *spec.columns)):
         return _empty(spec, lanes, registers, fma)
     sums = merged(spec.sums)
-    plans = [_plan(spec, lanes, registers, fma, sums, name) for name in _strategies(spec, sums)]
+    plans = [_plan(spec, lanes, registers, fma, sums, name) for name in _strategies(spec, sums, pairs)]
     return min(plans, key=_estimate)
 
 
-def _strategies(spec: Contraction, sums: tuple[Axis, ...]) -> list[str]:
+def _strategies(spec: Contraction, sums: tuple[Axis, ...], pairs: bool) -> list[str]:
     """Return the strategies that can compute a contraction."""
     last = spec.columns[-1]
     if not math.prod(x.extent for x in sums):
         return ["outer product"]
+    if pairs and spec.a_kind == spec.b_kind == "bf16" and sums[-1].a and sums[-1].extent > 1:
+        return ["packed outer product of pairs"]
     if last.b == 1 or last.extent == 1:
         size = _BYTES[spec.kind]
         both = _far([x.a for x in sums], size) and _far([x.b for x in sums], size)
@@ -205,7 +220,7 @@ def _plan(
 ) -> ContractionPlan:
     """Return the plan of one strategy."""
     length = math.prod(x.extent for x in sums)
-    dots, packs = strategy == "dot product", strategy == "packed outer product"
+    dots, pairs = strategy == "dot product", strategy == "packed outer product of pairs"
     extents, strides = [x.extent for x in spec.rows], [x.a for x in spec.rows]
     vectors, masked = [x.extent for x in spec.columns], spec.columns[-1].extent % lanes != 0
     vectors[-1] = -(-vectors[-1] // lanes)
@@ -218,14 +233,15 @@ def _plan(
             registers=registers - (0 if fma else 1),
         )  # fmt: skip
     block = _BLOCK if rows.boxes > 4 else 2 * _BLOCK  # few rows read no panel often
-    outer, piece = _blocks(sums, columns.size * lanes * size, lanes if dots else 1, size, block)
+    outer, piece = _blocks(sums, columns.size * lanes * size, lanes if dots else 1 + pairs, size, block)
     inner = sums[-1].extent if outer < len(sums) - 1 else piece
     if dots:
         unroll = _unroll(inner // lanes, 4 * rows.size, 8)
     else:
-        unroll = _unroll(inner, rows.size * columns.size, separate(strides, rows, sums[-1].a))
+        step = 1 + pairs
+        unroll = _unroll(inner // step, rows.size * columns.size, separate(strides, rows, step * sums[-1].a))
     batch = math.prod(x.extent for x in spec.batch)
-    unit_rows, unit_panels = _unit(spec, rows, columns, batch, columns.size * lanes, packs)
+    unit_rows, unit_panels = _unit(spec, rows, columns, batch, columns.size * lanes, strategy.startswith("packed"))
     units = batch * -(-rows.boxes // unit_rows) * -(-columns.boxes // unit_panels)
     plan = ContractionPlan(
         spec, lanes, registers, fma, strategy, rows, columns, sums, outer, piece, unroll, unit_rows, unit_panels, 1,
@@ -233,8 +249,7 @@ def _plan(
     )  # fmt: skip
     if plan.blocks > 1:
         plan = _with(plan, group=max(1, min(units, _SCRATCH // (unit_rows * unit_panels * plan.tile_bytes))))
-    pack = unit_panels * plan.panel_elements * _BYTES[spec.b_kind or spec.kind] if packs else 0
-    return _with(plan, scratch_bytes=plan.sums_bytes + pack)
+    return _with(plan, scratch_bytes=plan.sums_bytes + (unit_panels * plan.panel_bytes if plan.packs else 0))
 
 
 def _estimate(plan: ContractionPlan) -> float:
@@ -275,8 +290,8 @@ def _blocks(sums: tuple[Axis, ...], step_bytes: int, step: int, size: int, block
     length = math.prod(x.extent for x in sums)
     if length == 0:
         return 0, 0
-    far = step > 1 or _far([x.b for x in sums], size)
-    if length * step_bytes <= _LEVEL2 // 2 and (length <= (4 if step > 1 else 3) * block or not far):
+    far = step > 2 or _far([x.b for x in sums], size)
+    if length * step_bytes <= _LEVEL2 // 2 and (length <= (4 if step > 2 else 3) * block or not far):
         return 0, sums[0].extent
     inner, outer = 1, len(sums)
     while outer and inner * sums[outer - 1].extent <= block:

@@ -9,6 +9,7 @@ import random
 import string
 from collections.abc import Sequence
 
+import ml_dtypes
 import numpy as np
 
 from chainrule.compiler import contraction
@@ -17,11 +18,11 @@ from chainrule.compiler.llvm.contraction import emit_contraction
 from chainrule.compiler.llvm.ir import I64, PTR, VOID, Builder, Module, Place, Value
 from chainrule.compiler.llvm.machine import Loaded, Target, compile_text
 
-NUMPY = {"f32": np.float32, "f64": np.float64}
+NUMPY = {"f32": np.float32, "f64": np.float64, "bf16": ml_dtypes.bfloat16}
 GROUPS = ("batch", "rows", "columns", "sums")
 
 
-def kernel_text(plan: ContractionPlan) -> str:
+def kernel_text(plan: ContractionPlan, compact: bool = False) -> str:
     """Return the IR of `k(a, b, c, scratch, begin, end)`, which stores C in the order batch, rows, columns."""
     spec = plan.spec
     strides = dense([*spec.batch, *spec.rows, *spec.columns])
@@ -39,7 +40,7 @@ def kernel_text(plan: ContractionPlan) -> str:
         else:
             b.masked_store(value, pointer, mask)
 
-    emit_contraction(b, plan, left, right, scratch, begin, end, epilogue)
+    emit_contraction(b, plan, left, right, scratch, begin, end, epilogue, compact=compact)
     b.finish()
     return module.text()
 
@@ -51,12 +52,12 @@ def dense(axes: Sequence[Axis]) -> list[int]:
 class Kernel:
     """A contraction compiled for a target."""
 
-    def __init__(self, spec: Contraction, target: Target, **limits: int):
+    def __init__(self, spec: Contraction, target: Target, pairs: bool = False, compact: bool = False, **limits: int):
         registers = 32 if target.name in ("avx512", "neon") else 16
         lanes = target.lanes(32 if spec.kind == "f32" else 64)
         with changed(limits):
-            self.plan = plan_contraction(spec, lanes, registers=registers, fma=target.has_fma)
-        self.text = kernel_text(self.plan)
+            self.plan = plan_contraction(spec, lanes, registers=registers, fma=target.has_fma, pairs=pairs)
+        self.text = kernel_text(self.plan, compact)
         self.code = Loaded(compile_text([self.text], target))
         kinds = *[ctypes.c_void_p] * 4, *[ctypes.c_int64] * 2
         self.function = ctypes.CFUNCTYPE(None, *kinds)(self.code.address("k"))
@@ -94,7 +95,8 @@ def operands(spec: Contraction, seed: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     axes = [x for group in GROUPS for x in getattr(spec, group)]
     spans = [1 + sum((x.extent - 1) * getattr(x, name) for x in axes if x.extent) for name in "ab"]
-    a, b = (rng.standard_normal(n).astype(NUMPY[spec.kind]) for n in spans)
+    kinds = spec.a_kind or spec.kind, spec.b_kind or spec.kind
+    a, b = (rng.standard_normal(n).astype(NUMPY[kind]) for n, kind in zip(spans, kinds, strict=True))
     return a, b
 
 

@@ -88,6 +88,21 @@ def test_a_sum_of_no_terms_is_zero():
     assert (kernel(np.empty(0, np.float32), np.empty(0, np.float32)) == 0).all()
 
 
+@pytest.mark.parametrize("seed", range(100, 106))
+def test_a_compact_epilogue_changes_no_bits(seed):
+    spec, target = random_spec(seed), target_of("native")
+    a, b = operands(spec, seed)
+    assert Kernel(spec, target, compact=True)(a, b).tobytes() == Kernel(spec, target)(a, b).tobytes()
+
+
+def test_a_compact_epilogue_is_written_once_for_the_rows():
+    spec = Contraction((), (Axis(24, a=40),), (Axis(32, b=1),), (Axis(40, 1, 32),))
+    plan = plan_contraction(spec, 16)
+    assert plan.rows.size * plan.columns.size == 24
+    whole, compact = (kernel_text(plan, c).count("getelementptr float, ptr %a2") for c in (False, True))
+    assert (whole, compact) == (24, 2)
+
+
 @pytest.mark.parametrize("strategy", ["outer product", "dot product", "packed outer product"])
 def test_nan_stays_in_its_row_and_column(strategy, monkeypatch):
     """Lanes beyond the end are never multiplied: a NaN behind an operand's end, or in another row, changes nothing."""

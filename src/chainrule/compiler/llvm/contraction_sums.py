@@ -60,6 +60,7 @@ class Sums:
     def __init__(self, b: Builder, plan: ContractionPlan):
         self.b, self.plan, self.spec = b, plan, plan.spec
         self.a_kind, self.b_kind = plan.spec.a_kind or plan.spec.kind, plan.spec.b_kind or plan.spec.kind
+        self.panel_kind = ("bf16" if plan.pairs else plan.spec.kind) if plan.packs else self.b_kind
         self.vector = Type(plan.spec.kind, plan.lanes)
 
     def mask(self, wide: Box, c: Sequence[int]) -> Value | None:
@@ -88,22 +89,24 @@ class Sums:
             return self._columns(a, b_, axes, a_offsets, wide)
         if plan.packs:
             axes = packed_axes(axes, plan)
-            b_offsets = [(i * plan.lanes, None) for i in range(len(wide.places))]
+            b_offsets = [(i * plan.lanes * (1 + plan.pairs), None) for i in range(len(wide.places))]
         else:
             strides = [x.b for x in spec.columns]
             strides[-1] *= plan.lanes
             b_offsets = [(dot(c, strides), self.mask(wide, c)) for c in wide.places]
         zeros = [self.b.zero(self.vector)] * (len(a_offsets) * len(b_offsets))
 
+        write = self._pair if plan.pairs else self._term
+
         def turn(axis: Axis, terms: int) -> Turn:
-            def body(a: Value, b_: Value, *sums: Value) -> list[Value]:
+            def body(a: Value, b_: Value, *sums: Value, **rest: Value) -> list[Value]:
                 for u in range(terms):
-                    sums = tuple(self._term(a, b_, u, axis, sums, a_offsets, b_offsets))
+                    sums = tuple(write(a, b_, u, axis, sums, a_offsets, b_offsets, **rest))
                 return list(sums)
 
             return body
 
-        return self._nest(a, b_, zeros, axes, turn)
+        return self._nest(a, b_, zeros, axes, turn, 1 + plan.pairs)
 
     def axes(self, block: Value) -> tuple[Coordinates, list[tuple[Value | int, Axis]]]:
         """Return where a block of the sums starts, and the axes inside it with their counts."""
@@ -136,7 +139,7 @@ class Sums:
                 else:
                     new = turn(axis, terms)(a, b_, *sums)
                 moved = terms * (1 if inner else step)
-                return [b.offset(a, moved * axis.a, self.a_kind), b.offset(b_, moved * axis.b, self.b_kind), *new]
+                return [b.offset(a, moved * axis.a, self.a_kind), b.offset(b_, moved * axis.b, self.panel_kind), *new]
 
             return write
 
@@ -150,6 +153,10 @@ class Sums:
             if starts != stops:
                 carried = b.loop(stop, body(terms), carried, start=start, step=moved)
             start, starts = stop, stops
+        if starts != counts and self.plan.pairs:
+            return b.loop(count, lambda i, *c: [*c[:2], *turn(axis, 1)(*c, rest=i)], carried, start=start, step=step)[
+                2:
+            ]
         if starts != counts:
             return turn(axis, 1)(*carried, rest=b.sub(count, start))
         return carried[2:]
@@ -158,13 +165,13 @@ class Sums:
     def _term(self, a: Value, b_: Value, u: int, axis: Axis, sums, a_offsets, b_offsets) -> list[Value]:
         """Write one term of the sums of an outer product."""
         b, lanes = self.b, self.plan.lanes
-        right = [self._vector(b.offset(b_, u * axis.b + o, self.b_kind), mask) for o, mask in b_offsets]
+        right = [self.load(self.panel_kind, b.offset(b_, u * axis.b + o, self.panel_kind), m) for o, m in b_offsets]
         if self.plan.prefetches and self.spec.columns[-1].b == 1:
             for offset, _ in b_offsets:
-                self._fetch(b.offset(b_, u * axis.b + offset + len(b_offsets) * lanes, self.b_kind))
+                self._fetch(b.offset(b_, u * axis.b + offset + len(b_offsets) * lanes, self.panel_kind))
         result = []
         for i, o in enumerate(a_offsets):
-            left = b.splat(b.load(Type(self.a_kind), b.offset(a, u * axis.a + o, self.a_kind)), lanes)
+            left = self._everywhere(b.offset(a, u * axis.a + o, self.a_kind))
             for j, value in enumerate(right):
                 result.append(self._multiply_add(left, value, sums[i * len(right) + j]))
         return result
@@ -175,12 +182,52 @@ class Sums:
         self.b.module.declare(name, VOID, [PTR, I32, I32, I32])
         self.b.call(VOID, name, pointer, *(self.b.const(I32, n) for n in (0, 2, 1)))
 
-    def _vector(self, pointer: Value, mask: Value | None) -> Value:
-        return self.b.load(self.vector, pointer) if mask is None else self.b.masked_load(self.vector, pointer, mask)
+    def _everywhere(self, pointer: Value) -> Value:
+        """Return an element of A in every lane."""
+        b, lanes = self.b, self.plan.lanes
+        if self.a_kind == self.spec.kind:
+            return b.splat(b.load(Type(self.a_kind), pointer), lanes)
+        twice = bits_as(b, b.splat(b.load(Type("i16"), pointer), 2 * lanes), Type("i32", lanes))
+        return b.cast("bitcast", b.binary("and", twice, b.const(twice.type, -65536)), "f32")
+
+    def load(self, kind: str, pointer: Value, mask: Value | None = None) -> Value:
+        """Return a vector in the sums' kind from elements of a kind that lie side by side."""
+        b, lanes = self.b, self.plan.lanes
+        stored = Type("i16" if kind == "bf16" else kind, lanes)
+        value = b.load(stored, pointer) if mask is None else b.masked_load(stored, pointer, mask)
+        return value if kind == self.spec.kind else widened(b, value)
 
     def _multiply_add(self, x: Value, y: Value, z: Value) -> Value:
         b = self.b
         return b.fma(x, y, z) if self.plan.fma else b.binary("fadd", b.binary("fmul", x, y), z)
+
+    def _pair(self, a, b_, u, axis, sums, a_offsets, b_offsets, rest: Value | None = None) -> list[Value]:
+        """Write two terms of the sums of an outer product of bfloat16; with `rest` only the first."""
+        b, lanes = self.b, self.plan.lanes
+        pair, name = Type("bf16", 2 * lanes), "llvm.x86.avx512bf16.dpbf16ps.512"
+        b.module.declare(name, self.vector, [self.vector, pair, pair])
+        right = [b.load(pair, b.offset(b_, 2 * u * axis.b + o, "bf16")) for o, _ in b_offsets]
+        result = []
+        for i, o in enumerate(a_offsets):
+            pointer = b.offset(a, 2 * u * axis.a + o, "bf16")
+            left = self._two(pointer, 0 if rest is not None else axis.a)
+            result += [
+                b.call(self.vector, name, sums[i * len(right) + j], left, value) for j, value in enumerate(right)
+            ]
+        return result
+
+    def _two(self, pointer: Value, step: int) -> Value:
+        """Return an element of A and the one `step` behind it in every pair of lanes; 0 means none."""
+        b, lanes = self.b, self.plan.lanes
+        pair = Type("bf16", 2 * lanes)
+        if step == 1:
+            return bits_as(b, b.splat(b.emit(I32, f"load i32, ptr {pointer.text}, align 2"), lanes), pair)
+        one = b.splat(b.load(Type("i16"), pointer), 2 * lanes)
+        two = b.zero(one.type)
+        if step:
+            two = b.splat(b.load(Type("i16"), b.offset(pointer, step, "bf16")), 2 * lanes)
+        odd = b.lanes("i1", [i % 2 for i in range(2 * lanes)])
+        return bits_as(b, b.select(odd, two, one), pair)
 
     # ------------------------------------------------------------------------------------------------ dot product
     def _columns(self, a: Value, b_: Value, axes, a_offsets: list[int], wide: Box) -> list[Value]:
@@ -227,11 +274,9 @@ class Sums:
             def body(a: Value, b_: Value, *sums: Value, rest: Value | None = None) -> list[Value]:
                 mask = None if rest is None else b.mask(rest, lanes)
                 for u in range(terms):
-                    right = [
-                        self._vector(b.offset(b.offset(b_, o, self.b_kind), u * lanes, self.b_kind), mask)
-                        for o in b_offsets
-                    ]
-                    left = [self._vector(b.offset(a, u * lanes + o, self.a_kind), mask) for o in a_offsets]
+                    starts = [b.offset(b.offset(b_, o, self.b_kind), u * lanes, self.b_kind) for o in b_offsets]
+                    right = [self.load(self.b_kind, p, mask) for p in starts]
+                    left = [self.load(self.a_kind, b.offset(a, u * lanes + o, self.a_kind), mask) for o in a_offsets]
                     pairs = itertools.product(left, right)
                     sums = tuple(self._multiply_add(x, y, z) for (x, y), z in zip(pairs, sums, strict=True))
                 return list(sums)
@@ -247,5 +292,17 @@ def packed_axes(axes: Sequence[tuple[Value | int, Axis]], plan: ContractionPlan)
     stride = plan.columns.size * plan.lanes
     for n, (count, axis) in reversed(list(enumerate(axes))):
         result.append((count, Axis(axis.extent, axis.a, stride)))
-        stride *= axis.extent if n else 1
+        extent = axis.extent if n else 1
+        stride *= extent + extent % 2 if plan.pairs and n == len(axes) - 1 else extent
     return result[::-1]
+
+
+def bits_as(b: Builder, value: Value, type: Type) -> Value:
+    """Return the same bits as a vector of another type."""
+    return b.emit(type, f"bitcast {value.type} {value.text} to {type}")
+
+
+def widened(b: Builder, value: Value) -> Value:
+    """Return float32 of the bits of bfloat16 (i16)."""
+    wide = b.cast("zext", value, "i32")
+    return b.cast("bitcast", b.binary("shl", wide, b.const(wide.type, 16)), "f32")
