@@ -1,7 +1,8 @@
 """Layouts: in which order the axes of stored values lie in memory, and how wide a border of zeros they carry.
 
 Convolutions run with the channels innermost (NHWC), whatever the user's NCHW says: values between convolutions, the
-elementwise operations and windows beside them are stored so. What the user can see keeps the user's layout. An operand
+elementwise operations and windows beside them are stored so. Images of few channels keep their channels outside, and
+their pixels lie side by side. What the user can see keeps the user's layout. An operand
 that a convolution pads is stored with its zeros around it, so that kernels need no conditions at the edges.
 """
 
@@ -14,8 +15,9 @@ from chainrule.compiler.kernels import Border, Buffer, View
 from chainrule.core.graph import Equation, Graph, Variable
 from chainrule.core.lowering import Contraction, Pointwise
 
-__all__ = ["Halo", "Layouts", "gradient_halo"]
+__all__ = ["FEW", "Halo", "Layouts", "gradient_halo"]
 
+FEW = 12  # channels below which an image keeps its channels outside: its pixels fill vectors better
 Halo = tuple[tuple[int, int], ...]
 _WINDOWED = frozenset(("window_sum", "window_spread", "window_pick", "window_place", "window_argmax"))
 
@@ -91,7 +93,7 @@ class Layouts:
     def order(self, v: Variable) -> tuple[int, ...]:
         """Return the axes of a value from the outermost to the innermost in memory."""
         n = len(v.shape)
-        if v in self.images and v not in self.fixed:
+        if v in self.images and v not in self.fixed and v.shape[1] >= FEW:
             return (0, *range(2, n), 1)
         return tuple(range(n))
 

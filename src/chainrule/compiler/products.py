@@ -15,7 +15,7 @@ from chainrule.compiler import expr
 from chainrule.compiler.contraction import Axis, Contraction
 from chainrule.compiler.expr import Expr, k
 from chainrule.compiler.kernels import Buffer, Product, Store, View, row_major
-from chainrule.compiler.layouts import gradient_halo, placed
+from chainrule.compiler.layouts import FEW, gradient_halo, placed
 from chainrule.core.graph import Equation, Variable
 
 if TYPE_CHECKING:
@@ -168,17 +168,19 @@ def geometry(e: Equation, batch: int, channels: int, out: int, kernel: Sequence[
     )
 
 
-def image(s: Scheduler, v: Variable, halo: Sequence[tuple[int, int]]) -> View:
-    """Return an image in memory with channels innermost and at least this border of zeros."""
-    want = (0, *range(2, len(v.shape)), 1)
+def image(s: Scheduler, v: Variable, halo: Sequence[tuple[int, int]], inner: int | None = None) -> View:
+    """Return an image in memory with at least this border of zeros, and the axis `inner` side by side, if given."""
+    n = len(v.shape)
+    last = inner == 1 or (inner is None and v.shape[1] >= FEW)
+    want = (0, *range(2, n), 1) if last else tuple(range(n))
     kind = {"bf16": "f32"}.get(v.type.dtype.short, v.type.dtype.short)
     view = s.views.get(v) if kind == v.type.dtype.short else None
     have = s.layouts.halo(v) if view is not None and view.buffer.place == "arena" else None
     have = have or ((0, 0),) * len(v.shape)
     wide = all(a <= c and b <= d for (a, b), (c, d) in zip(halo, have[2:], strict=True))
-    if view is not None and wide and (view.strides[1] == 1 or v.shape[1] == 1):
+    if view is not None and wide and (inner is None or view.strides[inner] == 1 or v.shape[inner] == 1):
         return view
-    key = (v, "image")
+    key = (v, last)
     known = s.layouts.copies.get(key)
     if known is not None:
         return known
@@ -217,19 +219,41 @@ def convolution(s: Scheduler, e: Equation) -> None:
     if e.attributes["groups"] > 1 and g.inputs.data[1] * g.outputs.data[1] < 16:
         _depthwise(s, e, g, places)
         return
-    view_x = image(s, x, e.attributes["padding"])
+    by_pixel = _by_pixel(s, g.outputs.data[1], places[-1].data[1]) and g.stride[-1] == 1
+    view_x = image(s, x, e.attributes["padding"], len(x.shape) - 1 if by_pixel else None)
     strides = view_x.strides
     parts = {g.n: strides[0], g.group: strides[1] * g.inputs.data[1], g.inputs: strides[1]}
     for q, r, st, d, stride in zip(places, g.kernel, g.stride, g.dilation, strides[2:], strict=True):
         parts[q], parts[r] = st * stride, d * stride
     offset = -sum(low * stride for low, stride in zip(g.low, strides[2:], strict=True))
-    left = strided(view_x, parts, offset)
-    right = kernel_weights(s, w, g, flip=False)
-    view = s.allocate(y)
+    pixels = strided(view_x, parts, offset)
     channel = k.add(k.mul(g.group, expr.index(g.outputs.data[1])), g.outputs)
-    sums = (*g.kernel, g.inputs)
     at = (g.n, channel, *places)
-    emit(s, e, left, right, (g.group,), (g.n, *places), (g.outputs,), sums, view, at, accumulator(e), g.groups == 1)
+    one, kind, batch = g.groups == 1, accumulator(e), (g.group,)
+    if by_pixel:
+        weights = plain_weights(s, w, g)
+        view, sums = s.allocate(y), (g.inputs, *g.kernel)
+        emit(s, e, weights, pixels, batch, (g.outputs,), (g.n, *places), sums, view, at, kind, one)
+        return
+    weights = kernel_weights(s, w, g, flip=False)
+    view, sums = s.allocate(y), (*g.kernel, g.inputs)
+    emit(s, e, pixels, weights, batch, (g.n, *places), (g.outputs,), sums, view, at, kind, one)
+
+
+def _by_pixel(s: Scheduler, channels: int, width: int) -> bool:
+    """Return whether the pixels of a row fill vectors clearly better than the channels of a pixel."""
+    used = lambda n: n / (-(-n // s.lanes) * s.lanes)  # noqa: E731
+    return channels < FEW and used(width) > 1.3 * used(channels)
+
+
+def plain_weights(s: Scheduler, w: Variable, g: Geometry) -> Operand:
+    """Return the weights where they lie, [out, in, kernel]."""
+    channel = k.add(k.mul(g.group, expr.index(g.outputs.data[1])), g.outputs)
+    at = (channel, g.inputs, *g.kernel)
+    ones = _ones((g.group, g.outputs, g.inputs, *g.kernel))
+    element = expr.rebuild(s.element(w, at), lambda x: ones.get(x))
+    axes = _plain((g.group, g.outputs, g.inputs, *g.kernel))
+    return operand(s, element) or packed(s, axes, element)
 
 
 def convolution_weight_gradient(s: Scheduler, e: Equation) -> None:
@@ -241,7 +265,7 @@ def convolution_weight_gradient(s: Scheduler, e: Equation) -> None:
     if e.attributes["groups"] > 1 and g.inputs.data[1] * g.outputs.data[1] < 16:
         _depthwise_weights(s, e, g, places)
         return
-    view_x, view_dy = image(s, x, e.attributes["padding"]), image(s, dy, ((0, 0),) * len(places))
+    view_x, view_dy = image(s, x, e.attributes["padding"]), image(s, dy, ((0, 0),) * len(places), 1)
     strides = view_x.strides
     parts = {g.n: strides[0], g.group: strides[1] * g.inputs.data[1], g.inputs: strides[1]}
     other = {g.n: view_dy.strides[0], g.group: view_dy.strides[1] * g.outputs.data[1], g.outputs: view_dy.strides[1]}
@@ -271,15 +295,17 @@ def convolution_input_gradient(s: Scheduler, e: Equation) -> None:
     if e.attributes["groups"] > 1 and g.inputs.data[1] * g.outputs.data[1] < 16:
         _depthwise_back(s, e, g)
         return
-    view_dy = image(s, dy, gradient_halo(e.attributes["size"], dy.shape[2:], e, w.shape[2:]))
-    right = kernel_weights(s, w, g, flip=True)
+    by_pixel = _by_pixel(s, g.inputs.data[1], dx.shape[-1]) and all(x == 1 for x in g.stride)
+    halo = gradient_halo(e.attributes["size"], dy.shape[2:], e, w.shape[2:])
+    view_dy = image(s, dy, halo, len(dy.shape) - 1 if by_pixel else None)
+    right = plain_weights(s, w, g) if by_pixel else kernel_weights(s, w, g, flip=True)
     view = s.allocate(dx)
     phases = [_phases(*rule) for rule in zip(dx.shape[2:], g.kernel, g.stride, g.low, g.dilation, strict=True)]
     one = all(len(p) == 1 for p in phases) and g.groups == 1
     covered = True
     for combination in itertools.product(*phases):
         if all(taps for _, _, taps in combination):
-            _phase(s, e, g, view_dy, right, view, combination, one)
+            _phase(s, e, g, view_dy, right, view, combination, one, by_pixel)
         else:
             covered = False
     if not covered:
@@ -308,6 +334,7 @@ def _phase(
     view: View,
     combination: Sequence[tuple[int, int, list[tuple[int, int]]]],
     joinable: bool,
+    by_pixel: bool,
 ) -> None:
     places, taps, at = [], [], []
     channel = k.add(k.mul(g.group, expr.index(g.inputs.data[1])), g.inputs)
@@ -329,6 +356,10 @@ def _phase(
     packed_weights = Operand(right.buffer, right.offset + other_offset, {v: c for v, c in other.items() if c})
     rows, sums = (g.n, *places), (*taps, g.outputs)
     target = (g.n, channel, *at)
+    if by_pixel:
+        sums, kind = (g.outputs, *taps), accumulator(e)
+        emit(s, e, packed_weights, left, (g.group,), (g.inputs,), rows, sums, view, target, kind, joinable)
+        return
     emit(s, e, left, packed_weights, (g.group,), rows, (g.inputs,), sums, view, target, accumulator(e), joinable)
 
 
