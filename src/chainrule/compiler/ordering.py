@@ -11,6 +11,7 @@ import heapq
 from collections.abc import Sequence
 
 from chainrule.compiler import expr
+from chainrule.compiler.expr import Expr
 from chainrule.compiler.kernels import Border, Buffer, Kernel, Loops, Product, Program, Stage, Store
 from chainrule.core.graph import GraphError
 
@@ -64,16 +65,19 @@ def _same_places(kernel: Kernel, buffer: Buffer) -> bool:
     if writing is None:
         return False
     place = writing[1].view.address(writing[1].at)
+    early: set[Expr] = set()  # loads of the writing statement and those before it: later ones find their values
+    written = False
     for number, stage in enumerate(stages):
         for s in stage.statements:
             for part in expr.walk([s.value, *(s.at if isinstance(s, Store) else ())]):
-                if part.op == "load" and part.data.buffer is buffer.state:
-                    if number > writing[0]:
-                        return False
-                    if len(part.args) > len(part.data.shape) or part.data.address(part.args) is not place:
-                        return False
-                    if number < writing[0]:
-                        return False
+                if part.op != "load" or part.data.buffer is not buffer.state:
+                    continue
+                if number != writing[0] or (written and part not in early):
+                    return False
+                if len(part.args) > len(part.data.shape) or part.data.address(part.args) is not place:
+                    return False
+                early.add(part)
+            written = written or s is writing[1]
     return True
 
 

@@ -1,0 +1,419 @@
+"""State that native code updates where it lies: eager results, and what was held before stays as it was."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import threading
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule import nn, optim
+from chainrule.core.errors import ChainruleError
+from chainrule.testing import assert_close, assert_equal
+
+
+def f32(value):
+    return cr.asarray(np.array(value, np.float32))
+
+
+def matrix():
+    return f32(np.arange(16).reshape(4, 4) / 10)
+
+
+def both_ways(step, cells, calls=4):
+    """Compare a step with its jitted form over some calls; what calls returned earlier stays as it was."""
+    start = [cell.numpy().copy() for cell in cells]
+    wanted = []
+    for _ in range(calls):
+        result = step()
+        wanted.append([np.array(t.numpy()) for t in (*(() if result is None else (result,)), *cells)])
+    for cell, value in zip(cells, start, strict=True):
+        cell.assign_(cr.asarray(value))
+    jitted, held = cr.jit(step), []
+    for want in wanted:
+        result = jitted()
+        for got, value in zip((*(() if result is None else (result,)), *cells), want, strict=True):
+            assert_close(got, value)
+        if result is not None:
+            held.append((result, want[0]))
+    for result, value in held:
+        assert_close(result, value)
+    return jitted
+
+
+# ---------------------------------------------------------------------------------------------------- orders of updates
+def test_a_cell_that_takes_the_old_value_of_another():
+    w, old = f32([0, 1, 2, 3]), f32([0, 0, 0, 0])
+
+    def step():
+        old.assign_(w)
+        w.assign_(w + 1)  # was written over the array that `old` holds: old == w
+
+    both_ways(step, [w, old])
+
+
+def test_a_result_that_is_the_old_value_of_a_cell():
+    w = f32([1, 2, 3, 4])
+
+    def step():
+        before = w.detach()
+        w.assign_(w * 2)
+        return before
+
+    both_ways(step, [w])
+
+
+def test_two_cells_that_change_places():
+    w, old = f32([0, 1, 2, 3]), f32([4, 5, 6, 7])
+
+    def step():
+        before = w.detach()
+        w.assign_(old)
+        old.assign_(before)
+
+    both_ways(step, [w, old])
+
+
+def test_two_cells_computed_from_the_old_values_of_each_other():
+    w, old = f32([0, 1, 2, 3]), f32([4, 5, 6, 7])
+
+    def step():
+        before = w.detach()
+        w.assign_(old + 1)
+        old.assign_(before * 2)  # in one kernel with the line above it read the new w
+
+    both_ways(step, [w, old])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: cr.flip(m, axis=0),
+        lambda m: cr.roll(m, 1),
+        lambda m: m.T + 1,
+        lambda m: m @ m,
+        lambda m: m - m.mean(),
+        lambda m: m - m.sum(axis=0) * 0.1,
+        lambda m: cr.softmax(m, axis=0),
+        lambda m: cr.softmax(m, axis=1) * m,
+        lambda m: cr.sort(m, axis=0) * 0.5 + m,
+        lambda m: cr.cumulative_sum(m, axis=0) * 0.5,
+        lambda m: m.T @ m * 0.1 + m,
+        lambda m: m.reshape((2, 8)).T.reshape((4, 4)),
+        lambda m: m[::-1, :] + m,
+    ],
+)
+def test_a_matrix_that_is_read_elsewhere_than_it_is_written(change):
+    m = matrix()
+
+    def step():
+        m.assign_(change(m))
+        return m.sum(axis=1)
+
+    both_ways(step, [m])
+
+
+def test_one_cell_assigned_twice_and_one_value_assigned_to_two():
+    w, old = f32([0, 1, 2, 3]), f32([4, 5, 6, 7])
+
+    def step():
+        w.assign_(w * 0.5)
+        middle = w * 1
+        w.assign_(w + 1)
+        old.assign_(middle + w)
+        w[1] = w[0]
+        return middle
+
+    both_ways(step, [w, old])
+
+    def same():
+        value = w * 2
+        w.assign_(value)
+        old.assign_(value)
+
+    both_ways(same, [w, old])
+    w.assign_(w + 1)
+    assert not np.array_equal(w.numpy(), old.numpy())
+
+
+def test_a_returned_state_is_not_the_cell():
+    w = f32([1, 2])
+
+    @cr.jit
+    def step():
+        w.assign_(w + 1)
+        return w
+
+    results = [step() for _ in range(4)]
+    assert [r.tolist() for r in results] == [[2, 3], [3, 4], [4, 5], [5, 6]]
+
+
+# ---------------------------------------------------------------------------------------------------- who else holds it
+class Net:
+    """A network with its jitted training step."""
+
+    def __init__(self):
+        cr.manual_seed(3)
+        self.model = nn.Sequential(nn.Linear(6, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+        self.optimizer = optim.Adam(self.model.parameters(), lr=0.01)
+        rng = np.random.default_rng(1)
+        self.x = cr.asarray(rng.normal(size=(16, 6)).astype(np.float32))
+        self.y = cr.asarray(rng.integers(0, 3, 16))
+
+        @cr.jit
+        def step(x, y):
+            loss = nn.functional.cross_entropy(self.model(x), y)
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            return loss
+
+        self.step = step
+
+    def run(self, steps=3):
+        for _ in range(steps):
+            self.step(self.x, self.y)
+
+    def state(self):
+        return [p.numpy().copy() for p in (*self.model.parameters(), *self.model.buffers())]
+
+
+HOLDERS = {
+    "numpy": lambda net: [p.numpy() for p in net.model.parameters()],
+    "numpy view": lambda net: [p.numpy()[..., 1:] for p in net.model.parameters()],
+    "memoryview": lambda net: [memoryview(p.numpy()) for p in net.model.parameters()],
+    "dlpack": lambda net: [np.from_dlpack(p.detach()) for p in net.model.parameters()],
+    "detach": lambda net: [p.detach() for p in net.model.parameters()],
+    "slice": lambda net: [p.detach()[..., :2] for p in net.model.parameters()],
+    "reshape": lambda net: [p.detach().reshape((-1,)) for p in net.model.parameters()],
+    "state_dict": lambda net: list(net.model.state_dict().values()),
+    "optimizer": lambda net: _tensors(net.optimizer.state_dict()),
+    "deepcopy": lambda net: list(copy.deepcopy(net.model).parameters()),
+    "pickle": lambda net: list(pickle.loads(pickle.dumps(net.model)).parameters()),
+    "assigned elsewhere": lambda net: [cr.zeros_like(p).assign_(p.detach()) for p in net.model.parameters()],
+}
+
+
+def _tensors(tree):
+    if isinstance(tree, dict):
+        return [t for item in tree.values() for t in _tensors(item)]
+    if isinstance(tree, list | tuple):
+        return [t for item in tree for t in _tensors(item)]
+    return [tree] if isinstance(tree, cr.Tensor | np.ndarray) else []
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_what_was_held_before_a_step_stays(holder):
+    net, other = Net(), Net()
+    net.run()
+    other.run()
+    held = HOLDERS[holder](net)
+    assert held
+    before = [np.array(h.numpy() if isinstance(h, cr.Tensor) else h) for h in held]
+    net.run()
+    other.run()
+    for h, value in zip(held, before, strict=True):
+        assert_equal(np.array(h.numpy() if isinstance(h, cr.Tensor) else h), value)
+    for got, want in zip(net.state(), other.state(), strict=True):
+        assert_equal(got, want)
+    del held, h
+    net.run(4)
+    other.run(4)
+    for got, want in zip(net.state(), other.state(), strict=True):
+        assert_equal(got, want)
+
+
+def test_state_that_nobody_holds_keeps_its_place():
+    net = Net()
+    net.run()
+    places = [p._value.ctypes.data for p in net.model.parameters()]
+    net.run()
+    assert [p._value.ctypes.data for p in net.model.parameters()] == places
+
+
+def test_a_recorded_tape_keeps_the_parameters_it_saw():
+    w, x = cr.asarray(np.full((4, 3), 0.5, np.float32)).requires_grad_(), matrix()
+
+    @cr.jit
+    def step():
+        with cr.no_grad():
+            w.assign_(w * 2)
+
+    step()
+    loss = ((x @ w) ** 2).sum()  # the tape holds w == 1
+    step()
+    step()
+    loss.backward()
+    want = 2 * x.numpy().T @ (x.numpy() @ np.ones((4, 3), np.float32))
+    assert_close(w.grad, want, rtol=1e-6)
+    assert w[0, 0].item() == 4.0
+
+
+def test_two_jitted_functions_share_parameters():
+    def pair():
+        net = Net()
+        opposite = optim.SGD(net.model.parameters(), lr=0.05)
+
+        def back(x):
+            loss = (net.model(x) ** 2).mean()
+            opposite.zero_grad()
+            loss.backward()
+            opposite.step()
+            return loss
+
+        return net, back
+
+    net, back = pair()
+    other, back_other = pair()
+    back = cr.jit(back)
+    predict = cr.jit(lambda x: net.model(x))
+    for n in range(6):
+        net.step(net.x, net.y)
+        other.step.function(other.x, other.y)
+        if n % 2:
+            assert_close(back(net.x), back_other(other.x), rtol=1e-4)
+        assert_close(predict(net.x), other.model(other.x), rtol=1e-3, atol=1e-4)
+    for got, want in zip(net.state(), other.state(), strict=True):
+        assert_close(got, want, rtol=1e-3, atol=1e-4)
+
+
+def test_a_moving_average_beside_the_parameters():
+    net = Net()
+    average = [cr.asarray(p.numpy().copy()) for p in net.model.parameters()]
+
+    @cr.jit
+    def follow():
+        for a, p in zip(average, net.model.parameters(), strict=True):
+            a.assign_(a * 0.9 + p.detach() * 0.1)
+
+    want = [p.numpy().copy() for p in net.model.parameters()]
+    for _ in range(5):
+        net.run(1)
+        follow()
+        want = [a * np.float32(0.9) + p.numpy() * np.float32(0.1) for a, p in zip(want, net.model.parameters())]
+    for a, value in zip(average, want, strict=True):
+        assert_close(a, value, rtol=1e-5)
+
+
+# ---------------------------------------------------------------------------------------------------- steps that stop
+@pytest.mark.parametrize("warm", [0, 1, 4])
+def test_a_label_out_of_range_changes_no_state(warm):
+    net = Net()
+    net.run(warm)
+    before = net.state(), [np.array(t) for t in map(np.asarray, _numbers(net.optimizer.state_dict()))]
+    wrong = cr.asarray(np.full(16, 7))
+    for _ in range(2):
+        with pytest.raises(ChainruleError):
+            net.step(net.x, wrong)
+    for got, want in zip(net.state(), before[0], strict=True):
+        assert_equal(got, want)
+    for got, want in zip(map(np.asarray, _numbers(net.optimizer.state_dict())), before[1], strict=True):
+        assert_equal(got, want)
+    other = Net()
+    other.run(warm + 3)
+    net.run(3)
+    for got, want in zip(net.state(), other.state(), strict=True):
+        assert_equal(got, want)
+
+
+def _numbers(tree):
+    return [t.numpy() if isinstance(t, cr.Tensor) else t for t in _tensors(tree)]
+
+
+def test_an_index_out_of_range_behind_an_update_changes_no_state():
+    table, count = matrix(), f32([0.0])
+
+    @cr.jit
+    def step(i):
+        count.assign_(count + 1)
+        row = table[i]
+        table.assign_(table * 2)
+        return row
+
+    step(cr.asarray(np.array([1, 2])))
+    for _ in range(2):
+        with pytest.raises(ChainruleError):
+            step(cr.asarray(np.array([1, 9])))
+    assert (count.item(), table[1, 0].item()) == (1.0, pytest.approx(0.8))
+
+
+# ---------------------------------------------------------------------------------------------- threads, processes
+def test_two_python_threads_train_two_networks():
+    nets, alone = [Net(), Net()], Net()
+    alone.run(30)
+    threads = [threading.Thread(target=net.run, args=(30,)) for net in nets]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for net in nets:
+        for got, want in zip(net.state(), alone.state(), strict=True):
+            assert_equal(got, want)
+
+
+def test_one_jitted_function_in_several_threads():
+    weights = matrix()
+    f = cr.jit(lambda x: cr.tanh(x @ weights).sum(axis=0))
+    inputs = [f32(np.full((32, 4), n / 7)) for n in range(4)]
+    want = [f(x).numpy() for x in inputs]
+    wrong = []
+
+    def work(number):
+        for _ in range(200):
+            if not np.array_equal(f(inputs[number]).numpy(), want[number]):
+                wrong.append(number)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_trains_on_its_own_copy():
+    net, other = Net(), Net()
+    net.run(3)
+    other.run(6)
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            net.run(3)
+            os.write(write, b"".join(value.tobytes() for value in net.state()))
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        told = pipe.read()
+    os.waitpid(child, 0)
+    assert told == b"".join(value.tobytes() for value in other.state())
+    net.run(3)
+    for got, want in zip(net.state(), other.state(), strict=True):
+        assert_equal(got, want)
+
+
+# ---------------------------------------------------------------------------------------------------- odd arrays
+def test_inputs_that_are_strided_reversed_or_repeated():
+    base = np.arange(48, dtype=np.float32).reshape(6, 8)
+    f = cr.jit(lambda x: x * 2 + x.sum(axis=0))
+    for x in (base[:4, :4], base[::-1, ::2][:4], base.T[:4, :4], np.broadcast_to(base[0, :4], (4, 4)), base[2:, 4:]):
+        for _ in range(2):
+            tensor = cr.asarray(x, copy=False)
+            assert_close(f(tensor), x * 2 + x.sum(axis=0))
+
+
+def test_inputs_at_any_byte():
+    memory = np.zeros(4 * 64 + 1, np.uint8)
+    x = np.frombuffer(memory.data, np.float32, 64, offset=1)
+    memory[1:] = np.arange(64, dtype=np.float32).view(np.uint8)
+    assert not x.flags.aligned
+    f = cr.jit(lambda x: x * 2 + x.sum())
+    for _ in range(2):
+        assert_close(f(cr.asarray(x, copy=False)), np.arange(64) * 2.0 + 2016)
