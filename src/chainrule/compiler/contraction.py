@@ -27,6 +27,7 @@ _FAR = 1024  # bytes between terms of a sum from where on their cache lines fall
 _SCRATCH = 256 << 10  # bytes of sums that wait in scratch while the blocks of long sums pass
 _BLOCK = 256  # terms of a sum per block, about
 _WORTH = 32_000  # flops that a unit should have at least
+_SHARED = 1_000_000  # flops from where on several threads are likely
 _UNITS = 32  # units wanted where there is work for them
 
 
@@ -224,13 +225,13 @@ def _plan(
     extents, strides = [x.extent for x in spec.rows], [x.a for x in spec.rows]
     vectors, masked = [x.extent for x in spec.columns], spec.columns[-1].extent % lanes != 0
     vectors[-1] = -(-vectors[-1] // lanes)
-    size = _BYTES[spec.kind]
+    size, batch = _BYTES[spec.kind], math.prod(x.extent for x in spec.batch)
     if dots:
         rows, columns = dot_tile(extents, vectors, masked=masked, registers=registers)
     else:
         rows, columns = outer_tile(
             extents, [s * size for s in strides], vectors, masked=masked, length=length, vector_bytes=lanes * size,
-            registers=registers - (0 if fma else 1),
+            registers=registers - (0 if fma else 1), batch=batch if spec.flops > _SHARED else 0,
         )  # fmt: skip
     block = _BLOCK if rows.boxes > 4 else 2 * _BLOCK  # few rows read no panel often
     outer, piece = _blocks(sums, columns.size * lanes * size, lanes if dots else 1 + pairs, size, block)
@@ -240,7 +241,6 @@ def _plan(
     else:
         step = 1 + pairs
         unroll = _unroll(inner // step, rows.size * columns.size, separate(strides, rows, step * sums[-1].a))
-    batch = math.prod(x.extent for x in spec.batch)
     unit_rows, unit_panels = _unit(spec, rows, columns, batch, columns.size * lanes, strategy.startswith("packed"))
     units = batch * -(-rows.boxes // unit_rows) * -(-columns.boxes // unit_panels)
     plan = ContractionPlan(

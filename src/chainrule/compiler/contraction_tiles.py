@@ -1,8 +1,8 @@
 """Register tiles: which box of rows by vectors of columns a contraction computes at a time.
 
 All places of a contraction are cut into equal boxes. The choice is by an estimate of cycles for a machine with two
-fused multiply-adds of latency 4 and two loads per cycle, which are the machines of these years; it must be a fixed
-function of sizes and strides, as the shape of a tile decides nothing but speed.
+fused multiply-adds of latency 4 and two loads per cycle, which are the machines of these years. It is a fixed function
+of sizes, strides and registers: never of a measurement or of the number of threads, on which no bit may depend.
 """
 
 from __future__ import annotations
@@ -43,10 +43,15 @@ class Grid:
         """Places in a whole box."""
         return math.prod(self.box)
 
-    @property
-    def edge_box(self) -> tuple[int, ...]:
-        """The smaller box at the edge."""
-        return tuple(self.rest if i == self.edge else t for i, t in enumerate(self.box))
+    def shape(self, edge: bool) -> tuple[int, ...]:
+        """Return the shape of a whole box, or of one at the edge."""
+        return tuple(self.rest if edge and i == self.edge else t for i, t in enumerate(self.box))
+
+    def where_edges(self) -> list[bool]:
+        """Return of each box in order whether it is at the edge."""
+        last = -1 if self.edge is None else self.counts[self.edge] - 1
+        places = itertools.product(*map(range, self.counts))
+        return [self.edge is not None and place[self.edge] == last for place in places]
 
     @property
     def edges(self) -> int:
@@ -63,6 +68,7 @@ def outer_tile(
     length: int,
     vector_bytes: int,
     registers: int,
+    batch: int,
 ) -> tuple[Grid, Grid]:
     """Return the rows and columns of the tile of outer products that is estimated to take the fewest cycles.
 
@@ -77,6 +83,7 @@ def outer_tile(
         length: terms of a sum.
         vector_bytes: of a register.
         registers: that sums, vectors of B and one more can fill.
+        batch: how often the tiles are there; 0 where threads won't share them.
     """
     sums = registers * 3 // 4
     row_grids = _grids(rows, sums)
@@ -86,10 +93,16 @@ def outer_tile(
         for grid, factor in zip(row_grids, slower, strict=True):
             if grid.size * columns.size > sums or (grid.size + 1) * columns.size + 1 > registers:
                 continue
-            kinds = itertools.product(_kinds(grid), _kinds(columns))
-            cycles = factor * sum(
-                n * m * _cycles(math.prod(r), math.prod(c), length, vector_bytes) for (n, r), (m, c) in kinds
-            )
+            kinds = {
+                (r, c): _cycles(math.prod(grid.shape(r)), math.prod(columns.shape(c)), length, vector_bytes)
+                for r in (False, True)
+                for c in (False, True)
+            }
+            counts = itertools.product(_kinds(grid), _kinds(columns))
+            cycles = factor * sum(n * m * kinds[r, c] for (r, n), (c, m) in counts)
+            if 0 < batch * grid.boxes * columns.boxes <= 16:
+                order = itertools.product(range(batch), grid.where_edges(), columns.where_edges())
+                cycles *= _uneven([kinds[r, c] for _, r, c in order])
             if cycles < best:
                 best, choice = cycles, (grid, columns)
     return choice
@@ -105,6 +118,16 @@ def _scattered(grid: Grid) -> bool:
     return False
 
 
+def _uneven(costs: Sequence[float]) -> float:
+    """Return what it costs that two or four threads share few tiles, weighed against the time of one thread."""
+    total, factor = sum(costs), 1.0
+    for threads, weight in ((2, 0.3), (4, 0.1)):
+        cuts = [len(costs) * t // threads for t in range(threads + 1)]
+        longest = max(sum(costs[begin:end]) for begin, end in itertools.pairwise(cuts))
+        factor += weight * (longest * threads / total - 1)
+    return factor
+
+
 def _collides(strides: Sequence[int], grid: Grid) -> bool:
     """Whether more rows of a box than a cache has ways fall into one of its sets, of 64 lines of 64 bytes."""
     places = itertools.product(*map(range, grid.box))
@@ -112,10 +135,9 @@ def _collides(strides: Sequence[int], grid: Grid) -> bool:
     return max(collections.Counter(line % 64 for line in lines).values()) > 10
 
 
-def _kinds(grid: Grid) -> list[tuple[int, tuple[int, ...]]]:
-    """Return how many boxes of which shape a grid has."""
-    edges = grid.edges
-    return [(grid.boxes - edges, grid.box), *([(edges, grid.edge_box)] if edges else [])]
+def _kinds(grid: Grid) -> list[tuple[bool, int]]:
+    """Return how many whole boxes a grid has and how many at its edge."""
+    return [(False, grid.boxes - grid.edges), (True, grid.edges)]
 
 
 def _cycles(high: int, wide: int, length: int, vector_bytes: int) -> float:
@@ -158,7 +180,9 @@ def dot_tile(rows: Sequence[int], vectors: Sequence[int], *, masked: bool, regis
     """Return the tile of dot products: rows by four columns at a time, a vector of columns in all."""
     columns = next(g for g in _grids(vectors, 1, masked))
     grids = _grids(rows, 6 if registers >= 32 else 3)
-    return min(grids, key=lambda g: sum(n * max(4 * math.prod(r) / 2, 4) + 4 * n for n, r in _kinds(g))), columns
+    return min(
+        grids, key=lambda g: sum(n * max(4 * math.prod(g.shape(edge)) / 2, 4) + 4 * n for edge, n in _kinds(g))
+    ), columns
 
 
 def separate(strides: Sequence[int], grid: Grid, step: int) -> int:

@@ -23,10 +23,8 @@ def linear(m: int, n: int, k: int) -> Contraction:
 def boxes(grid: Grid) -> list[tuple[int, ...]]:
     """Return every place of a grid, box by box."""
     result = []
-    for where in itertools.product(*map(range, grid.counts)):
-        edge = grid.edge is not None and where[grid.edge] == grid.counts[grid.edge] - 1
-        box = grid.edge_box if edge else grid.box
-        for place in itertools.product(*map(range, box)):
+    for where, edge in zip(itertools.product(*map(range, grid.counts)), grid.where_edges(), strict=True):
+        for place in itertools.product(*map(range, grid.shape(edge))):
             result.append(tuple(w * t + i for w, t, i in zip(where, grid.box, place, strict=True)))
     return result
 
@@ -70,6 +68,13 @@ def test_enough_units_for_threads_and_work_for_each(spec):
     plan = plan_contraction(spec, 16)
     assert 8 <= plan.units <= 128
     assert spec.flops / plan.units >= 20_000
+
+
+def test_few_tiles_are_shared_evenly():
+    """The weights of a first convolution are few rows and very many terms: one tile of 9x2 would be for one thread."""
+    sums = Axis(64, 30 * 30, 28 * 28 * 32), Axis(28, 30, 28 * 32), Axis(28, 1, 32)
+    plan = plan_contraction(Contraction((), (Axis(3, 30), Axis(3, 1)), (Axis(32, b=1),), sums), 16)
+    assert (plan.rows.box, plan.columns.box, plan.units) == ((3, 3), (1,), 2)
 
 
 def test_a_small_product_is_one_unit():

@@ -28,7 +28,7 @@ class Box:
 
     def __init__(self, grid: Grid, edge: bool):
         self.grid, self.edge = grid, edge
-        self.shape = grid.edge_box if edge else grid.box
+        self.shape = grid.shape(edge)
         self.places = list(itertools.product(*map(range, self.shape)))
 
 
