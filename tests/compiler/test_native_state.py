@@ -152,6 +152,23 @@ def test_a_returned_state_is_not_the_cell():
     assert [r.tolist() for r in results] == [[2, 3], [3, 4], [4, 5], [5, 6]]
 
 
+def test_outputs_that_are_constants():
+    w, count = f32([0, 1, 2]), cr.asarray(3)
+
+    @cr.jit
+    def step():
+        w.assign_(f32([5, 6, 7]))
+        count.assign_(cr.asarray(8))
+        return cr.sum(f32([1, 2])), f32([1, 2, 3]), cr.zeros(3)  # folded; were left as the memory had them
+
+    for _ in range(3):
+        total, values, zeros = step()
+        assert (total.item(), values.tolist(), zeros.tolist()) == (3.0, [1, 2, 3], [0, 0, 0])
+        assert (w.tolist(), count.item()) == ([5, 6, 7], 8)
+        w.assign_(w + 1)
+        count.assign_(count + 1)
+
+
 # ---------------------------------------------------------------------------------------------------- who else holds it
 class Net:
     """A network with its jitted training step."""

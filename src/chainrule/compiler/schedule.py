@@ -472,7 +472,7 @@ class Scheduler:
             view = self.views[v]
             first = self.graph.outputs.index(v)
             whole = view.offset == 0 and view.strides == row_major(view.shape) and view.buffer.size == v.size
-            if view.buffer.place == "arena" or not whole:
+            if view.buffer.place in ("arena", "constant") or not whole:
                 buffer = Buffer(kind_of(v), v.size, "output", number)
                 again = View(buffer, v.shape, row_major(v.shape))
                 self.fill(again, lambda at, view=view: view.load(at))
