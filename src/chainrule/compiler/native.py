@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from chainrule.compiler.executor import ReferenceExecutor
 from chainrule.core.errors import MachineError, notice
 from chainrule.core.graph import Graph
 
-__all__ = ["executor_for", "uses_references"]
+__all__ = ["executor_for", "references", "uses_references"]
 
 _forced = False
 
@@ -27,11 +28,11 @@ def executor_for(graph: Graph, takes: Mapping[int, int]) -> Any:
     """
     if _forced:
         return ReferenceExecutor(graph)
-    from chainrule.compiler.passes import simplify
+    from chainrule.compiler.plan import plan_for
     from chainrule.compiler.program import NativeExecutor
 
     try:
-        return NativeExecutor(simplify(graph), takes, graph)
+        return NativeExecutor(graph, plan_for(graph, takes))
     except MachineError as error:
         _warn(str(error))
         return ReferenceExecutor(graph)
@@ -46,3 +47,14 @@ def uses_references(yes: bool) -> None:
     """Let `cr.jit` run the references from now on (True), or native code (False); for tests and benchmarks."""
     global _forced
     _forced = yes
+
+
+@contextlib.contextmanager
+def references() -> Iterator[None]:
+    """Let `cr.jit` run the references inside a `with` block: the same bits as eager, for tests of tracing."""
+    before = _forced
+    uses_references(True)
+    try:
+        yield
+    finally:
+        uses_references(before)

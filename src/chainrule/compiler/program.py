@@ -1,25 +1,23 @@
 """A compiled graph: native code with its memory, called on NumPy arrays.
 
-State that the caller owns alone is updated where it lies; every other output is a new array. A check that fails ends the
-native step before any state has changed; the references then run the same inputs and raise the user's error.
+State that the caller owns alone is updated where it lies; every other output is a new array. A check that fails ends
+the native step before any state has changed; the references then run the same inputs and raise the user's error.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from chainrule.compiler.executor import ReferenceExecutor
-from chainrule.compiler.kernels import Call, Program, View
+from chainrule.compiler.kernels import Call, View
 from chainrule.compiler.llvm import step as llvm_step
-from chainrule.compiler.llvm.machine import Loaded, compile_text, host_target
+from chainrule.compiler.llvm.machine import Loaded
 from chainrule.compiler.llvm.pool import thread_pool
 from chainrule.compiler.llvm.runtime import MAX_THREADS
-from chainrule.compiler.ordering import plan_arena
-from chainrule.compiler.schedule import schedule
-from chainrule.core.dtypes import DType
+from chainrule.compiler.plan import Plan, compile_graph, numpy_dtype
 from chainrule.core.errors import ChainruleError
 from chainrule.core.graph import Graph
 from chainrule.ops.printing import quiet
@@ -41,38 +39,26 @@ class NativeExecutor:
     """A graph as native code, callable on arrays like `ReferenceExecutor`.
 
     Args:
-        graph: a checked graph, after the passes.
-        takes: which output may take over the memory of which input, when the caller says that it owns it.
-        original: the graph whose references explain a failed check; default `graph`.
+        graph: a checked graph; its references explain a failed check.
+        plan: how to run it; default the graph compiled as it stands.
     """
 
-    def __init__(self, graph: Graph, takes: Mapping[int, int] | None = None, original: Graph | None = None):
-        self.graph, self.original = graph, original or graph
-        self.target = host_target()
-        self.program: Program = schedule(graph, self.target.lanes(32), takes)
-        plan_arena(self.program)
-        self.written = llvm_step.write_program(self.program, self.target)
-        self.loaded = Loaded(compile_text(self.written.texts, self.target)) if self.written.texts else None
-        self._prepare()
-
-    def _prepare(self) -> None:
-        program = self.program
-        self.types = [(v.shape, v.dtype) for v in self.graph.outputs]
-        self.stretches: list[int | Call] = []
-        for item in self.written.stretches:
-            if isinstance(item, Call):
-                self.stretches.append(item)
-            else:
-                assert self.loaded is not None
-                self.stretches.append(self.loaded.address(item))
-        self.constants = [np.ascontiguousarray(v.constant) for _, v in program.constants]
-        self.states = [b.state.slot if b.place == "output" and b.state is not None else -1 for b in program.outputs]
-        self.aliases = [b.slot if b.place == "input" else -1 for b in program.outputs]
-        self.first = [program.outputs.index(b) for b in program.outputs]
-        self.count = llvm_step.FIRST + len(program.inputs) + len(program.outputs) + len(self.constants)
-        self.cost = self.written.cost / PER_MICROSECOND
+    def __init__(self, graph: Graph, plan: Plan | None = None):
+        self.graph = graph
+        self.plan = plan = plan or compile_graph(graph)
+        self.loaded = Loaded(plan.code) if plan.code else None
+        self.types = [(v.shape, v.dtype) for v in graph.outputs]
+        self.stretches = [x if isinstance(x, Call) else self.address(x) for x in plan.stretches]
+        self.constants, self.states, self.aliases, self.first = plan.constants, plan.states, plan.aliases, plan.first
+        self.count = llvm_step.FIRST + plan.inputs + len(self.types) + len(self.constants)
+        self.cost = plan.cost / PER_MICROSECOND
         self.lock = threading.Lock()
         self._memory: _Memory | None = None
+
+    def address(self, name: str) -> int:
+        """Return the address of one of its functions."""
+        assert self.loaded is not None
+        return self.loaded.address(name)
 
     @property
     def taken(self) -> list[int]:
@@ -157,7 +143,7 @@ class NativeExecutor:
     def _explain(self, inputs: Sequence[np.ndarray]) -> None:
         """Raise the error of the failed check, as the references have it."""
         with quiet():
-            ReferenceExecutor(self.original)(inputs)
+            ReferenceExecutor(self.graph)(inputs)
         raise ChainruleError(
             f"{self.graph.name}: a check failed in the compiled step and not in its reference. "
             "Please report this with the step."
@@ -172,10 +158,10 @@ class _Memory:
         self.address = self.context.ctypes.data
         self.flag = np.zeros(1, np.int64)
         try:
-            self.arena, self.base = aligned(executor.program.arena)
+            self.arena, self.base = aligned(executor.plan.arena)
         except MemoryError:
-            raise MemoryError(_too_large(executor.program)) from None
-        self.each = -(-executor.written.scratch // ALIGN) * ALIGN
+            raise MemoryError(_too_large(executor.plan)) from None
+        self.each = -(-executor.plan.scratch // ALIGN) * ALIGN
         self.scratch, scratch = aligned(self.each * MAX_THREADS)  # pages that nobody touches cost nothing
         self.context[llvm_step.SCRATCH] = scratch
         self.context[llvm_step.FLAG] = self.flag.ctypes.data
@@ -190,24 +176,9 @@ class _Memory:
         return self.arena[start : start + nbytes]
 
 
-def _too_large(program: Program) -> str:
-    largest = sorted({b for x in program.kernels for b in x.writes if b.place == "arena"}, key=lambda b: -b.nbytes)[:3]
-    names = ", ".join(f"{b.kind}[{b.size}] {b.nbytes / 1e6:.0f} MB" for b in largest)
+def _too_large(plan: Plan) -> str:
+    names = ", ".join(f"{kind}[{size}] {nbytes / 1e6:.0f} MB" for kind, size, nbytes in plan.largest)
     return (
-        f"the compiled step needs {program.arena / 1e6:.0f} MB for temporaries, which this machine does not have; the "
+        f"the compiled step needs {plan.arena / 1e6:.0f} MB for temporaries, which this machine does not have; the "
         f"largest: {names}. Use a smaller batch, or cr.checkpoint."
     )
-
-
-def numpy_dtype(kind: str) -> np.dtype:
-    """Return NumPy's dtype of a kind."""
-    return _DTYPES[kind]
-
-
-def _dtypes() -> dict[str, np.dtype]:
-    from chainrule.core import dtypes
-
-    return {d.short: d.numpy for d in vars(dtypes).values() if isinstance(d, DType)}
-
-
-_DTYPES = _dtypes()

@@ -10,6 +10,7 @@ import errno
 import os
 import pathlib
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -52,6 +53,8 @@ SWITCHES = (
         "The instruction set that compiled code uses; default `native`, the best that the CPU has.",
     ),
 )
+
+started = time.time()  # when this process began to import chainrule
 
 _BY_NAME = {switch.name: switch for switch in SWITCHES}
 _shown: set[str] | None = None

@@ -88,7 +88,7 @@ def test_the_name_depends_on_all_that_the_code_depends_on(folder, monkeypatch):
     assert name != key(b"spec")
 
 
-def test_the_name_depends_on_the_sources(tmp_path, monkeypatch):
+def test_the_name_depends_on_the_sources(tmp_path):
     def digest() -> str:
         cache.surroundings.cache_clear()
         return cache.surroundings().split()[0]
@@ -96,18 +96,29 @@ def test_the_name_depends_on_the_sources(tmp_path, monkeypatch):
     for name in cache._SOURCES:
         (tmp_path / name / "deep").mkdir(parents=True)
         (tmp_path / name / "deep" / "a.py").write_text("x = 1\n")
-    before = digest()
-    monkeypatch.setattr(cache, "PACKAGE", str(tmp_path))
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cache, "started", float("inf"))
+        before = digest()
+        patch.setattr(cache, "PACKAGE", str(tmp_path))
         seen = {before, digest()}
         (tmp_path / "ops" / "deep" / "a.py").write_text("x = 2\n")
         seen.add(digest())
         (tmp_path / "compiler" / "deep" / "a.py").rename(tmp_path / "compiler" / "deep" / "b.py")
         seen.add(digest())
         assert len(seen) == 4
-    finally:
-        monkeypatch.undo()
+        patch.setattr(cache, "PACKAGE", errors.PACKAGE)
         assert digest() == before
+    cache.surroundings.cache_clear()
+
+
+def test_a_process_whose_sources_are_edited_shares_nothing(monkeypatch):
+    monkeypatch.setattr(cache, "started", 0.0)
+    names = set()
+    for _ in range(2):
+        cache.surroundings.cache_clear()
+        names.add(key(b"spec"))
+    cache.surroundings.cache_clear()
+    assert len(names) == 2
 
 
 def test_a_header_travels_with_the_code():

@@ -30,7 +30,7 @@ from typing import Any
 from chainrule.compiler import system
 from chainrule.compiler.llvm.machine import Target, host_target, llvm_version
 from chainrule.core import files
-from chainrule.core.config import cache_folder
+from chainrule.core.config import cache_folder, started
 from chainrule.core.errors import PACKAGE, notice
 
 __all__ = ["cached", "key", "lookup", "pack", "store", "unpack"]
@@ -69,15 +69,23 @@ def key(material: bytes, target: Target | None = None) -> str:
 
 @functools.cache
 def surroundings() -> str:
-    """Return all that code depends on besides its specification and target."""
+    """Return all that code depends on besides its specification and target.
+
+    While someone edits chainrule, what this process has imported is no longer what lies on the disk: then nothing of
+    it is shared with others.
+    """
     import numpy
 
     digest = hashlib.sha256()
+    newest = 0.0
     for folder in _SOURCES:
         for path in sorted(pathlib.Path(PACKAGE, folder).rglob("*.py")):
             content = path.read_bytes()
+            newest = max(newest, path.stat().st_mtime)
             digest.update(f"{path.relative_to(PACKAGE)} {len(content)}\n".encode())
             digest.update(content)
+    if newest > started:
+        digest.update(os.urandom(16))
     return f"{digest.hexdigest()} {llvm_version()} numpy {numpy.__version__} {sys.platform} {system.architecture()}"
 
 
