@@ -166,7 +166,10 @@ class _Region:
         local.transform, local.precision = level, None  # what was cast then is an operation of its own
         try:
             with no_grad():
-                for number in self._leading_to(wanted):
+                numbers = self._leading_to(wanted)
+                if local.interpreter is not None:
+                    self._fence(numbers, fenced)
+                for number in numbers:
                     step = self.steps[number]
                     inputs = [
                         Tensor(found[x]) if isinstance(x, _Slot) else _from_outside(x, fenced) for x in step.inputs
@@ -177,6 +180,13 @@ class _Region:
         finally:
             local.transform, local.precision = before
         return {slot: found[slot] for slot in wanted}
+
+    def _fence(self, numbers: list[int], fenced: dict[int, Tensor]) -> None:
+        """Put all barriers first: what is computed again begins behind the last of them."""
+        for number in numbers:
+            for x in self.steps[number].inputs:
+                if not isinstance(x, _Slot):
+                    _from_outside(x, fenced)
 
     def _leading_to(self, wanted: set[_Slot]) -> list[int]:
         """Return the numbers of the steps that some of the slots need, in order."""

@@ -43,13 +43,14 @@ class Merger:
         latest = max((self.position.get(b, -1) for b in _read(statements)), default=-1)
         number = len(self.kernels)
         recent = [latest, *range(number - 1, max(latest, number - TRIES), -1)]
+        small = math.prod(a.data[1] for a in (*axes, *summed)) <= SERIAL
         for p in dict.fromkeys(recent):
-            if p < 0:
+            if p < self.scheduler.floor:
                 continue
             kernel = self.kernels[p]
             if isinstance(kernel, Product):
                 joined = not summed and p == latest and self._epilogue(kernel, statements)
-            elif isinstance(kernel, Loops):
+            elif isinstance(kernel, Loops) and (p == latest or small or _shared(kernel, statements)):
                 joined = self._join(kernel, axes, summed, statements, lanes)
             else:
                 joined = False
@@ -303,6 +304,15 @@ class Merger:
 
 
 # ---------------------------------------------------------------------------------------------------- small parts
+def _shared(kernel: Loops, statements: Statements) -> bool:
+    """Return whether statements read large memory that a kernel touches too: then one pass serves both."""
+    mine = {b for b in _read(statements) if b.size > SERIAL}
+    if not mine:
+        return False
+    touched = {s.view.buffer for s in kernel.statements() if isinstance(s, Store)}
+    return bool(mine & touched) or bool(mine & set(_read(list(kernel.statements()))))
+
+
 def _is_plain(kernel: Loops) -> bool:
     """Return whether a kernel is one loop nest of stores."""
     return len(kernel.stages) == 1 and not any(isinstance(s, Sum) for s in kernel.stages[0].statements)

@@ -18,6 +18,7 @@ from chainrule.compiler.expr import Expr, apply, identity, k
 from chainrule.compiler.kernels import Buffer, Call, Kernel, Loops, Product, Program, Stage, Store, Sum, View, row_major
 from chainrule.compiler.layouts import Layouts
 from chainrule.compiler.merging import Merger
+from chainrule.compiler.recomputation import without_barriers
 from chainrule.core.dtypes import dtype_of, float32
 from chainrule.core.graph import Equation, Graph, Variable
 from chainrule.core.lowering import Contraction, Fold, IndexMap, Loop, Pointwise, Reduction
@@ -70,7 +71,11 @@ class Scheduler:
     """Makes a program of a graph; see the module's docstring."""
 
     def __init__(self, graph: Graph, lanes: int, takes: Mapping[int, int]):
+        self.again = without_barriers(graph)
+        graph = self.again.graph
         self.graph, self.lanes, self.takes = graph, lanes, takes
+        self.floors: dict[Variable, int] = {}  # values that read through a barrier: the first kernel they may join
+        self.floor = 0  # of the equation at hand
         self.made = {v: e for e in graph.equations for v in e.outputs}
         self.users: dict[Variable, int] = {}
         for e in graph.equations:
@@ -249,8 +254,11 @@ class Scheduler:
     # ------------------------------------------------------------------------------------------------ the walk
     def run(self) -> Program:
         """Take the equations in order, and return the program."""
+        marks: list[int] = []
         for e in self.graph.equations:
             self.equation = e
+            marks.append(len(self.kernels))
+            self._set_floor(e, marks)
             lower = e.primitive.lower
             if not self.is_native(e):
                 self._call(e)
@@ -266,6 +274,16 @@ class Scheduler:
                 if self._is_stored(e):
                     self.store(e.outputs[0])
         return self._finish()
+
+    def _set_floor(self, e: Equation, marks: list[int]) -> None:
+        """Note the first kernel that an equation may join: behind the barriers before its inputs."""
+        since = self.again.since.get(e)
+        floors = [self.floors[v] for v in e.inputs if v in self.floors]
+        if since is not None:
+            floors.append(marks[since])
+        self.floor = max(floors, default=0)
+        if self.floor:
+            self.floors.update(dict.fromkeys(e.outputs, self.floor))
 
     def _alias(self, e: Equation) -> bool:
         """Let a reshape be another view of the same memory, where strides can say it."""
@@ -314,14 +332,14 @@ class Scheduler:
 
     def copy(self, axes: tuple[Expr, ...], store: Store) -> None:
         """Write a store over axes that are given in the order of its memory."""
-        if len(axes) > 1 and _extent(axes[-1]) < self.lanes // 2:  # few neighbours: go along what is read instead
+        if len(axes) > 1 and _run(axes, store) < self.lanes // 2:  # few neighbours: go along what is read instead
             inner = _innermost(store.value, axes)
             if inner is not None and _extent(inner) > _extent(axes[-1]):
                 axes = (*[v for v in axes if v is not inner], inner)
         self.merger.item(axes, (), [store], None)
 
     def _call(self, e: Equation) -> None:
-        kernel = Call([e])
+        kernel = Call([self.again.original.get(e, e)])
         for v in e.inputs:
             kernel.inputs.append(self.in_memory(v))
         kernel.outputs = [self.allocate(v) for v in e.outputs]
@@ -538,6 +556,21 @@ def _weight(e: Equation) -> int:
     if name in _FREE:
         return 0
     return 1 if name in _LIGHT else _HEAVY.get(name, 20)
+
+
+def _run(axes: Sequence[Expr], store: Store) -> int:
+    """Return how many points lie side by side in all memory, or equally far apart, along the last axes."""
+    addresses = [store.view.address(store.at)]
+    for part in expr.walk([store.value]):
+        if part.op == "load":
+            addresses.append(part.data.address(part.args[: len(part.data.shape)]))
+    factors = [expr.terms(a)[1] for a in addresses]
+    count = _extent(axes[-1])
+    for v in reversed(axes[:-1]):
+        if any(f.get(v, 0) != f.get(axes[-1], 0) * count for f in factors):
+            break
+        count *= _extent(v)
+    return count
 
 
 def _innermost(value: Expr, variables: Sequence[Expr]) -> Expr | None:
