@@ -7,12 +7,14 @@ Python. Whatever else comes up, `MISS` sends the call the long way, which is alw
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from chainrule.compiler.llvm.many import HEAD, many_steps
 from chainrule.compiler.llvm.pool import prepare
 from chainrule.compiler.llvm.step import FIRST
 from chainrule.compiler.program import NativeExecutor
@@ -60,9 +62,21 @@ def caller_for(variant: Variant) -> Caller | None:
         return None
     if any(isinstance(owner, int) for owner, _ in variant.clears) or any(a >= 0 for a in executor.aliases):
         return None
-    if any(executor.states[index] < 0 for _, index in variant.writes) or executor.first != list(range(len(executor.first))):
+    if any(executor.first[index] != index for _, index in variant.writes):
         return None
+    cells = {id(cell): type for cell, type, _ in variant.cells}
+    for (_, owner), index in variant.writes:
+        if executor.states[index] < 0 and (
+            cells.get(id(owner)) != executor.types[index] or _size(executor, index) > SMALL
+        ):
+            return None
     return Caller(variant, executor)
+
+
+def _size(executor: NativeExecutor, index: int) -> int:
+    """Return the bytes of an output."""
+    shape, dtype = executor.types[index]
+    return math.prod(shape) * dtype.itemsize
 
 
 class Caller:
@@ -71,6 +85,10 @@ class Caller:
     Args:
         variant: a variant that `caller_for` found fit.
         executor: its native code.
+
+    Attributes:
+        carried: (output, state): small state that is written beside, and copied when the step is done.
+        shared: outputs that are the same as another: (output, or -1; state, or -1).
     """
 
     def __init__(self, variant: Variant, executor: NativeExecutor):
@@ -86,7 +104,10 @@ class Caller:
         self.cells = cells
         self.nodes = [cell._node for cell in cells]
         self.arrays: list[Any] = [None] * len(cells)
-        taken = {executor.states[index] - self.count for _, index in variant.writes}
+        numbers = {id(cell): number for number, cell in enumerate(cells)}
+        states, first = executor.states, executor.first
+        self.carried = [(index, numbers[id(owner)]) for (_, owner), index in variant.writes if states[index] < 0]
+        taken = {numbers[id(owner)] for (_, owner), _ in variant.writes}
         self.taken = [number in taken for number in range(len(cells))]
         self.written = [owner for (_, owner), _ in variant.writes]
         self.clears = [(owner, value) for owner, value in variant.clears]
@@ -94,21 +115,54 @@ class Caller:
         place = FIRST + len(variant.sources)
         self.first_output = place
         for index, (shape, dtype) in enumerate(executor.types):
-            if executor.states[index] >= 0:
+            if states[index] >= 0 or first[index] != index:
                 continue
-            fixed = np.empty(shape, dtype) if int(np.prod(shape, dtype=np.int64)) * dtype.itemsize <= SMALL else None
+            fixed = np.empty(shape, dtype) if _size(executor, index) <= SMALL else None
             if fixed is not None:
                 self.context[place + index] = fixed.ctypes.data
             self.outputs.append((index, shape, dtype, fixed))
-        self.taken_outputs = [(executor.states[i] - self.count, place + i) for _, i in variant.writes]
-        self.call: Callable[[], int] = prepare(executor.stretches[0], self.context.ctypes.data, cost=executor.cost)  # type: ignore[arg-type]
+        results = dict.fromkeys(item.index for item in variant.results if isinstance(item, Output))
+        self.shared = {i: (first[i], states[i] - self.count if states[i] >= 0 else -1) for i in results
+                       if states[i] >= 0 or first[i] != i}  # fmt: skip
+        read = {*results, *(i for i, _ in self.shared.values())}
+        self.copied = [(i, fixed) for i, _, _, fixed in self.outputs if i in read and fixed is not None]
+        self.taken_outputs = [(states[i] - self.count, place + i) for _, i in variant.writes if states[i] >= 0]
+        self.call = self._prepared()
+        self.runner: Any = None  # of many steps, once asked for
         (self.single,) = variant.results if len(variant.results) == 1 else (None,)
         self.plain = variant.structure == tree.LEAF
 
+    def _prepared(self) -> Callable[[], int]:
+        """Return the native call of one step: the step itself, or where state is carried, a loop of one step."""
+        function, context = self.executor.stretches[0], self.context.ctypes.data
+        self.job: np.ndarray | None = None
+        if self.carried:
+            flag = self.memory.flag.ctypes.data
+            self.job = np.array([function, context, flag, 1, 0, 0, len(self.carried), 0, 0, *self.carries()], np.int64)
+            function, context = many_steps(), self.job.ctypes.data
+        return prepare(function, context, cost=self.executor.cost)  # type: ignore[arg-type]
+
+    def carries(self) -> list[int]:
+        """Return the words of a native loop that copy the carried state."""
+        words: list[int] = []
+        for index, state in self.carried:
+            place = int(self.context[FIRST + self.count + state])
+            words += [int(self.context[self.first_output + index]), _size(self.executor, index), place, 0]
+        return words
+
     def __call__(self, args: tuple[Any, ...]) -> Any:
         """Run the step, or return MISS without having done anything."""
-        context, given, number = self.context, self.given, 0
-        for tensor, (shape, dtype) in zip(args, self.types):
+        lock = self.executor.lock  # around all of it: the context belongs to one thread at a time
+        if not lock.acquire(blocking=False):
+            return MISS
+        try:
+            return self._attempt(args)
+        finally:
+            lock.release()
+
+    def _attempt(self, args: tuple[Any, ...]) -> Any:
+        context, given = self.context, self.given
+        for number, (tensor, (shape, dtype)) in enumerate(zip(args, self.types)):
             if type(tensor) is not Tensor or tensor._node is not None or id(tensor) in self.assigned:
                 return MISS
             value = tensor._value
@@ -119,28 +173,24 @@ class Caller:
                     return MISS
                 given[number] = value
                 context[FIRST + number] = value.__array_interface__["data"][0]
-            number += 1
+        return self._run(context) if self.ready() else MISS
+
+    def ready(self) -> bool:
+        """Return whether guards hold and nobody but its cells holds the state; the context knows where it lies then."""
         if self.changed() is not None:
-            return MISS
-        arrays, taken, nodes, number = self.arrays, self.taken, self.nodes, 0
-        for cell in self.cells:
+            return False
+        arrays, taken, nodes = self.arrays, self.taken, self.nodes
+        for number, cell in enumerate(self.cells):
             if cell._value is not arrays[number] and not self._moved(number, cell):
-                return MISS
+                return False
             if cell._node is not nodes[number]:
-                return MISS
-            number += 1
+                return False
         number = 0
-        for array in arrays:
+        for array in arrays:  # enumerate would hold one more reference to each
             if taken[number] and sys.getrefcount(array) > ALONE:
-                return MISS
-            number += 1
-        lock = self.executor.lock
-        if not lock.acquire(blocking=False):
-            return MISS
-        try:
-            return self._run(context)
-        finally:
-            lock.release()
+                return False
+            number += 1  # noqa: SIM113
+        return True
 
     def _moved(self, number: int, cell: Tensor) -> bool:
         """Note where state lies now; return whether it is of the type it had."""
@@ -156,6 +206,8 @@ class Caller:
         for source, place in self.taken_outputs:
             if source == number:
                 self.context[place] = pointer
+        if self.job is not None:
+            self.job[HEAD:] = self.carries()
         return True
 
     def _run(self, context: np.ndarray) -> Any:
@@ -167,15 +219,20 @@ class Caller:
         if self.call():
             self.memory.flag[0] = 0
             return MISS  # the long way raises the error
-        for index, _, _, fixed in self.outputs:
-            if fixed is not None:
-                found[index] = fixed.copy()
-        for cell in self.written:
-            cell._version += 1
-        for owner, value in self.clears:
-            owner._grad = value
+        for index, fixed in self.copied:
+            found[index] = fixed.copy()
+        for index, (first, state) in self.shared.items():
+            found[index] = self.arrays[state].copy() if state >= 0 else found[first].copy()
+        self.note(1)
         if self.plain and self.single is not None:
             item = self.single
             return Tensor(found[item.index]) if isinstance(item, Output) else item
         items = [Tensor(found[item.index]) if isinstance(item, Output) else item for item in self.variant.results]
         return tree.unflatten(self.variant.structure, items)
+
+    def note(self, steps: int) -> None:
+        """Note that so many steps have changed the state."""
+        for cell in self.written:
+            cell._version += steps
+        for owner, value in self.clears:
+            owner._grad = value

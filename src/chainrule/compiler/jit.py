@@ -17,6 +17,7 @@ import numpy as np
 
 from chainrule.compiler.caller import MISS, Caller
 from chainrule.compiler.guards import SCALARS
+from chainrule.compiler.many import many
 from chainrule.compiler.static import Static, StaticNames
 from chainrule.compiler.trace import is_argument, trace
 from chainrule.compiler.variant import Variant, grad_kind, grad_type
@@ -137,8 +138,8 @@ class JitFunction:
             with Operands(operands):
                 return self.function(*args, **kwargs)  # part of the trace, jvp or vmap around it
         fast = self._fast
-        if fast is not None and not kwargs and len(args) == fast[0].count and fast[1] is local.grad and fast[2] is operands:
-            result = fast[0](args)
+        if fast is not None and not kwargs and fast[1] is local.grad and fast[2] is operands:
+            result = fast[0](args) if len(args) == fast[0].count else MISS
             if result is not MISS:
                 return result
         leaves, structure = tree.flatten(self._static.marked(args, kwargs))
@@ -152,6 +153,51 @@ class JitFunction:
         if not kwargs and variant.caller is not None and len(args) == variant.caller.count:
             self._fast = variant.caller, local.grad, operands
         return result
+
+    def many(self, *arguments: Any, indices: Any = None, partial: bool = False) -> Any:
+        """Run the step many times in few native calls: as a loop over rows would, without any Python per step.
+
+            for k in range(steps):  step(x[k], y[k], ...)                      without indices
+            for k in range(steps):  step(x[indices[k]], y[indices[k]], ...)    with indices [steps, batch]
+
+        The steps are those that single calls would run, bit for bit. Between native calls of about 50 ms Python answers
+        Ctrl-C; the state is then that after a whole step. Integer data stay as they are in memory: convert and scale
+        inside the step. A step that can't run so (it calls Python back, its state is shared or its gradients are kept)
+        is called in a loop.
+
+        Args:
+            *arguments: arrays or tensors, one per parameter: [steps, ...], or [n, ...] with indices; all of equal
+                length. NumPy arrays are read where they lie, memory-mapped ones too.
+            indices: integers [steps, batch] in [0, n): which rows make the batch of each step; default none.
+            partial: return after one native call, with the results of the steps done by then, at least one; what comes
+                next is for another call. Default False, all steps.
+
+        Returns:
+            What the step returns, with each tensor stacked: [steps, ...]; other values as the last step gave them. No
+            gradient flows back from it.
+
+        Raises:
+            ShapeError: no arguments or steps, unequal lengths, indices of another shape or dtype, results that
+                can't be stacked.
+            IndexRangeError: an index out of range; nothing was run.
+            GradientError: an argument requires a gradient.
+            TraceError: called inside a trace.
+            TypeError: an argument is neither an array nor a tensor.
+            ChainruleError: a step refuses its batch (a label out of range, a NaN loss); a note says which. The steps
+                before it are done, and it has changed nothing. With `partial` it is raised by the call that begins
+                with it.
+
+        Example:
+            >>> import chainrule as cr
+            >>> total = cr.asarray(0.0)
+            >>> @cr.jit
+            ... def add(x):
+            ...     total.assign_(total + x.sum())
+            ...     return total
+            >>> add.many(cr.asarray([[1.0, 2.0], [3.0, 4.0]]), indices=[[0], [1], [0]]).tolist()
+            [3.0, 10.0, 13.0]
+        """
+        return many(self, arguments, indices, partial)
 
     def _find(self, key: tuple) -> Variant | None:
         for variant in reversed(self.variants):
