@@ -17,6 +17,7 @@ import pytest
 import chainrule as cr
 from chainrule.core.primitive import PRIMITIVES
 from chainrule.core.tensor import Tensor
+from chainrule.testing.compiled import check_compiled, check_compiled_gradients
 from chainrule.testing.primitives import KINDS, failure, primitive_checks
 
 CHECKS: dict[tuple[str, str], list] = {}
@@ -110,3 +111,11 @@ def test_the_command_fails_when_a_check_fails():
     assert json.loads(lines[-1]) == 1
     assert lines[0].startswith("FAILED wrong: gradient, sample 0 (f64[2]): GradientError: gradient of order 1 differs")
     assert lines[-2].endswith(" passed, 1 failed")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, primitive in PRIMITIVES.items() if primitive.lower is not None])
+def test_each_sample_compiled_on_its_own(name):
+    """Nothing is merged with its neighbours here, and integers meet all shapes too."""
+    assert check_compiled(PRIMITIVES[name], full=True) > 0
+    check_compiled_gradients(PRIMITIVES[name], full=True)

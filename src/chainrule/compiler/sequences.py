@@ -1,9 +1,9 @@
 """Operations whose turns depend on one another: scatters, running sums, and the positions of extremes.
 
-A scatter copies its tensor, then takes the updates one after the other for each slice of the result that is its own: the
-order of additions follows from shapes alone, whatever the number of threads. A running sum goes along its axis and
-is spread over vectors along another. The position of the largest element is two reductions: the largest, then the first
-place that holds it.
+A scatter copies its tensor, then takes the updates one after the other for each slice of the result that no other
+shares: the order of additions follows from shapes alone, whatever the number of threads. A running sum goes along its
+axis and is spread over vectors along another. The position of the largest element is two reductions: the largest, then
+the first place that holds it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def _loops(indices: Index) -> tuple[Expr, ...]:
     return tuple(i for i in indices if i.op == "axis")
 
 
-def _emit(s: Scheduler, e: Equation, outer: tuple[Expr, ...], turns: tuple[Expr, ...], lane: Expr, store: Store) -> None:
+def _emit(
+    s: Scheduler, e: Equation, outer: tuple[Expr, ...], turns: tuple[Expr, ...], lane: Expr, store: Store
+) -> None:
     """Append the kernel; without a lane that is an axis, its vectors have one element."""
     lane = lane if lane.op == "axis" else expr.axis(1)
     s.merger.apart(Sequence([e], outer=outer, turns=(*turns, lane), store=store), [store.view.buffer])
@@ -130,7 +132,8 @@ def _running(how: str) -> Callable[[Scheduler, Equation], None]:
         outer, lane = _split(at, axis)
         new = k.cast(s.element(x, at), view.buffer.kind)
         old, first = _before(view, at, axis)
-        _emit(s, e, outer, _loops([at[axis]]), lane, Store(view, tuple(at), k.select(first, new, _combined(how, old, new))))
+        value = k.select(first, new, _combined(how, old, new))
+        _emit(s, e, outer, _loops([at[axis]]), lane, Store(view, tuple(at), value))
         finish()
 
     return form

@@ -1,9 +1,9 @@
 """The suite that every primitive passes, built-in or written by a user: which checks there are, and running them.
 
-For each primitive: its samples are complete; for each sample the FLOP count, shape rule against reference in every
-float dtype, other memory layouts, low precision against float64, eager against traced, vmap against a loop, NaN,
-gradients to second order against central differences, forward against reverse; each edge has its gradient in both
-modes, each invalid input its message.
+For each primitive: its samples are complete; native code gives the reference's values and gradients; for each sample
+the FLOP count, shape rule against reference in every float dtype, other memory layouts, low precision against float64,
+eager against traced, vmap against a loop, NaN, gradients to second order against central differences, forward against
+reverse; each edge has its gradient in both modes, each invalid input its message.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from chainrule.autodiff.forward import block
 from chainrule.compiler import control as _control  # noqa: F401 - its primitives are checked too
 from chainrule.core.primitive import Primitive, Sample
 from chainrule.testing import _values as values
-from chainrule.testing import batched, gradients, modes
+from chainrule.testing import batched, compiled, gradients, modes
 from chainrule.testing.complex_numbers import check_complex, takes_complex
 from chainrule.testing.samples import sample_tensors
 
@@ -27,11 +27,13 @@ KINDS: dict[str, str] = {
     "types": "the shape rule states the reference's shapes and dtypes; inputs are left alone",
     "layout": "buffers in columns or with gaps give the same values",
     "precision": "float32 and bfloat16 agree with float64",
-    "traced": "cr.jit gives the eager bits",
+    "traced": "a trace run by references gives the eager bits",
     "nan": "NaN propagates",
     "gradient": "first and second order against central differences, in both modes",
     "forward": "<jvp(t), c> = <t, vjp(c)>",
-    "traced gradient": "cr.jit gives the bits of the eager gradient",
+    "traced gradient": "a trace run by references gives the bits of the eager gradient",
+    "compiled": "native code gives the reference's values, on three memory layouts",
+    "compiled gradient": "native code gives the references' gradients",
     "complex": "the same with complex numbers, as functions of their parts",
     "batched": "vmap gives what a loop gives, whichever inputs are batched",
     "edge": "the chosen gradient at kinks, ties and singular points",
@@ -93,11 +95,12 @@ class Tally:
     failures: list[tuple[Check, str]] = field(default_factory=list)
 
 
-def primitive_checks(primitive: Primitive) -> Iterator[Check]:
+def primitive_checks(primitive: Primitive, full: bool = False) -> Iterator[Check]:
     """Yield every check of the suite for one primitive.
 
     Args:
         primitive: a registered primitive with samples.
+        full: compile each sample on its own, in more shapes; default False, all samples at once.
 
     Yields:
         Checks, to be run with `check.run()`.
@@ -105,9 +108,14 @@ def primitive_checks(primitive: Primitive) -> Iterator[Check]:
     Example:
         >>> from chainrule.core.primitive import PRIMITIVES
         >>> sorted({check.kind for check in primitive_checks(PRIMITIVES["equal"])})
-        ['batched', 'complex', 'declaration', 'invalid', 'layout', 'traced', 'types']
+        ['batched', 'compiled', 'complex', 'declaration', 'invalid', 'layout', 'traced', 'types']
     """
     yield Check(primitive, "declaration", "samples", partial(values.check_samples_exist, primitive, block(primitive)))
+    if primitive.lower is not None:
+        yield Check(primitive, "compiled", "all samples", partial(compiled.check_compiled, primitive, full))
+        if primitive.rules:
+            run = partial(compiled.check_compiled_gradients, primitive, full)
+            yield Check(primitive, "compiled gradient", "all samples", run)
     for number, item in enumerate(primitive.samples):
         yield from _sample_checks(primitive, item, number)
     for number, edge in enumerate(primitive.edges):
@@ -156,11 +164,12 @@ def _gives_floats(primitive: Primitive, item: Sample, number: int) -> bool:
     return any(out.dtype.is_float for out in primitive.infer(types, item.attributes))
 
 
-def run_checks(primitives: Iterable[Primitive]) -> Tally:
+def run_checks(primitives: Iterable[Primitive], full: bool = False) -> Tally:
     """Run the suite for some primitives and count; a failing check does not stop the others.
 
     Args:
         primitives: what to check.
+        full: compile each sample on its own, in more shapes; default False.
 
     Returns:
         The counts and the failures.
@@ -176,7 +185,7 @@ def run_checks(primitives: Iterable[Primitive]) -> Tally:
         tally.samples += len(primitive.samples)
         tally.edges += len(primitive.edges)
         tally.invalid += len(primitive.invalid)
-        for check in primitive_checks(primitive):
+        for check in primitive_checks(primitive, full):
             tally.run[check.kind] += 1
             message = failure(check)
             if message:
