@@ -8,6 +8,7 @@ gradient of the input, so that channels are the columns.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -45,15 +46,16 @@ def operand(s: Scheduler, element: Expr) -> Operand | None:
     return Operand(element.data.buffer, offset, factors)
 
 
-def packed(s: Scheduler, axes: Sequence[Expr], element: Expr) -> Operand:
-    """Copy an operand into memory with its axes in the given order, and return it."""
+def packed(s: Scheduler, axes: Sequence[Expr], element: Expr, walk: Sequence[Expr] | None = None) -> Operand:
+    """Copy an operand into memory with its axes in the given order, and return it; `walk` is the order of the loops."""
     kind = element.kind
     extents = tuple(v.data[1] for v in axes)
     view = s.temporary(kind, extents)
     fresh = tuple(expr.index(0) if n == 1 else expr.axis(n) for n in extents)
     change = dict(zip(axes, fresh, strict=True))
     value = expr.rebuild(element, lambda e: change.get(e))
-    s.copy(tuple(v for v in fresh if v.op == "axis"), Store(view, fresh, value))
+    loops = tuple(change[v] for v in walk or axes)
+    s.copy(tuple(v for v in loops if v.op == "axis"), Store(view, fresh, value))
     return Operand(view.buffer, 0, dict(zip(axes, row_major(extents), strict=True)))
 
 
@@ -175,8 +177,7 @@ def image(s: Scheduler, v: Variable, halo: Sequence[tuple[int, int]], inner: int
     want = (0, *range(2, n), 1) if last else tuple(range(n))
     kind = {"bf16": "f32"}.get(v.type.dtype.short, v.type.dtype.short)
     view = s.views.get(v) if kind == v.type.dtype.short else None
-    have = s.layouts.halo(v) if view is not None and view.buffer.place == "arena" else None
-    have = have or ((0, 0),) * len(v.shape)
+    have = ((0, 0),) * n if view is None else s.layouts.around(v, view)
     wide = all(a <= c and b <= d for (a, b), (c, d) in zip(halo, have[2:], strict=True))
     if view is not None and wide and (inner is None or view.strides[inner] == 1 or v.shape[inner] == 1):
         return view
@@ -194,15 +195,24 @@ def image(s: Scheduler, v: Variable, halo: Sequence[tuple[int, int]], inner: int
     return view
 
 
-def kernel_weights(s: Scheduler, w: Variable, g: Geometry, flip: bool) -> Operand:
-    """Return the weights packed [group, kernel, in, out], or [group, kernel, out, in] to go back."""
-    channel = k.add(k.mul(g.group, expr.index(g.outputs.data[1])), g.outputs)
-    element = s.element(w, (channel, g.inputs, *g.kernel))
-    element = k.cast(element, "f32") if element.kind == "bf16" else element
-    inner = (g.outputs, g.inputs) if flip else (g.inputs, g.outputs)
-    axes = [v for v in (g.group, *g.kernel, *inner) if v.data[1] != 1]
-    zero = {v: expr.index(0) for v in (g.group, *g.kernel, *inner) if v.data[1] == 1}
-    return packed(s, axes, expr.rebuild(element, lambda x: zero.get(x)))
+def kernel_weights(s: Scheduler, w: Variable, g: Geometry, flip: bool) -> tuple[Operand, tuple[Expr, ...], Expr]:
+    """Return packed weights, the axes of their columns, and the column's number.
+
+    They lie as [group, panel, kernel, in, out of the panel], or with in and out exchanged to go back: a panel of
+    columns is what the micro-kernel reads in one go.
+    """
+    depth, columns = (g.outputs, g.inputs) if flip else (g.inputs, g.outputs)
+    wide, count = 2 * s.lanes, columns.data[1]
+    whole = count % wide == 0 and count > wide
+    panel, lane = (expr.axis(count // wide), expr.axis(wide)) if whole else (expr.axis(1), columns)
+    column = k.add(k.mul(panel, expr.index(wide)), lane) if whole else columns
+    channel = k.add(k.mul(g.group, expr.index(g.outputs.data[1])), g.outputs if flip else column)
+    element = s.element(w, (channel, column if flip else g.inputs, *g.kernel))
+    every = (g.group, panel, *g.kernel, depth, lane)
+    ones = _ones(every)
+    walk = _plain((g.group, panel, depth, *g.kernel, lane))
+    found = packed(s, _plain(every), expr.rebuild(element, lambda x: ones.get(x)), walk)
+    return found, (panel, lane) if whole else (lane,), column
 
 
 def strided(view: View, parts: dict[Expr, int], offset: int) -> Operand:
@@ -235,14 +245,16 @@ def convolution(s: Scheduler, e: Equation) -> None:
         view, sums = s.allocate(y), (g.inputs, *g.kernel)
         emit(s, e, weights, pixels, batch, (g.outputs,), (g.n, *places), sums, view, at, kind, one)
         return
-    weights = kernel_weights(s, w, g, flip=False)
+    weights, columns, column = kernel_weights(s, w, g, flip=False)
     view, sums = s.allocate(y), (*g.kernel, g.inputs)
-    emit(s, e, pixels, weights, batch, (g.n, *places), (g.outputs,), sums, view, at, kind, one)
+    channel = k.add(k.mul(g.group, expr.index(g.outputs.data[1])), column)
+    at = (g.n, channel, *places)
+    emit(s, e, pixels, weights, batch, (g.n, *places), columns, sums, view, at, kind, one)
 
 
 def _by_pixel(s: Scheduler, channels: int, width: int) -> bool:
     """Return whether the pixels of a row fill vectors clearly better than the channels of a pixel."""
-    used = lambda n: n / (-(-n // s.lanes) * s.lanes)  # noqa: E731
+    used = lambda n: n / max(-(-n // s.lanes) * s.lanes, 1)  # noqa: E731
     return channels < FEW and used(width) > 1.3 * used(channels)
 
 
@@ -275,13 +287,15 @@ def convolution_weight_gradient(s: Scheduler, e: Equation) -> None:
         parts[q], parts[r], other[q] = st * stride, d * stride, out
     offset = -sum(low * stride for low, stride in zip(g.low, strides[2:], strict=True))
     left, right = strided(view_x, parts, offset), strided(view_dy, other, 0)
-    view = s.allocate(dw)
     channel = k.add(k.mul(g.group, expr.index(g.outputs.data[1])), g.outputs)
-    rows = (*g.kernel, g.inputs)
-    at = (channel, g.inputs, *g.kernel)
-    emit(
-        s, e, left, right, (g.group,), rows, (g.outputs,), (g.n, *places), view, at, accumulator(e), g.groups == 1
-    )
+    rows, at = (*g.kernel, g.inputs), (channel, g.inputs, *g.kernel)
+    joinable = g.groups == 1 and math.prod(dw.shape[2:]) == 1
+    if joinable or dw in s.results:
+        view = s.allocate(dw)
+    else:  # vectors run along the output channels: an update in the weight's own order would be scattered
+        gap = ((0, s.lanes), *((0, 0),) * (len(dw.shape) - 1))  # rows a power of 2 apart share few places in the cache
+        view = s.views[dw] = placed(dw.shape, accumulator(e), (*range(1, len(dw.shape)), 0), gap)
+    emit(s, e, left, right, (g.group,), rows, (g.outputs,), (g.n, *places), view, at, accumulator(e), joinable)
 
 
 def convolution_input_gradient(s: Scheduler, e: Equation) -> None:
@@ -298,14 +312,19 @@ def convolution_input_gradient(s: Scheduler, e: Equation) -> None:
     by_pixel = _by_pixel(s, g.inputs.data[1], dx.shape[-1]) and all(x == 1 for x in g.stride)
     halo = gradient_halo(e.attributes["size"], dy.shape[2:], e, w.shape[2:])
     view_dy = image(s, dy, halo, len(dy.shape) - 1 if by_pixel else None)
-    right = plain_weights(s, w, g) if by_pixel else kernel_weights(s, w, g, flip=True)
+    columns: tuple[Expr, ...] = (g.inputs,)
+    column: Expr = g.inputs
+    if by_pixel:
+        right = plain_weights(s, w, g)
+    else:
+        right, columns, column = kernel_weights(s, w, g, flip=True)
     view = s.allocate(dx)
     phases = [_phases(*rule) for rule in zip(dx.shape[2:], g.kernel, g.stride, g.low, g.dilation, strict=True)]
     one = all(len(p) == 1 for p in phases) and g.groups == 1
     covered = True
     for combination in itertools.product(*phases):
         if all(taps for _, _, taps in combination):
-            _phase(s, e, g, view_dy, right, view, combination, one, by_pixel)
+            _phase(s, e, g, view_dy, right, columns, column, view, combination, one, by_pixel)
         else:
             covered = False
     if not covered:
@@ -331,15 +350,17 @@ def _phase(
     g: Geometry,
     dy: View,
     right: Operand,
+    columns: tuple[Expr, ...],
+    column: Expr,
     view: View,
     combination: Sequence[tuple[int, int, list[tuple[int, int]]]],
     joinable: bool,
     by_pixel: bool,
 ) -> None:
     places, taps, at = [], [], []
-    channel = k.add(k.mul(g.group, expr.index(g.inputs.data[1])), g.inputs)
+    channel = k.add(k.mul(g.group, expr.index(g.inputs.data[1])), column)
     parts = {g.n: dy.strides[0], g.group: dy.strides[1] * g.outputs.data[1], g.outputs: dy.strides[1]}
-    other = {g.group: right.stride(g.group), g.outputs: right.stride(g.outputs), g.inputs: right.stride(g.inputs)}
+    other = {v: right.stride(v) for v in (g.group, g.outputs, *columns)}
     offset = other_offset = 0
     for (first, count, reached), r, stride, step in zip(combination, g.kernel, g.stride, dy.strides[2:], strict=True):
         place, tap = expr.axis(count), expr.axis(len(reached))
@@ -360,7 +381,7 @@ def _phase(
         sums, kind = (g.outputs, *taps), accumulator(e)
         emit(s, e, packed_weights, left, (g.group,), (g.inputs,), rows, sums, view, target, kind, joinable)
         return
-    emit(s, e, left, packed_weights, (g.group,), rows, (g.inputs,), sums, view, target, accumulator(e), joinable)
+    emit(s, e, left, packed_weights, (g.group,), rows, columns, sums, view, target, accumulator(e), joinable)
 
 
 def _fill_gaps(s: Scheduler, view: View, phases: Sequence) -> None:

@@ -149,7 +149,7 @@ class Code:
         return self.b.binary("add", self.b.splat(scalar, self.width), self.b.iota(self.width))
 
     def _affine(self, e: Expr) -> Value:
-        base, step, rest = self._split(e)
+        base, step, rest = self.split(e)
         total = self.b.const(I64, base[1]) if base[0] is None else self.b.add(base[0], base[1])
         if step == 0 and rest is None:
             return total
@@ -159,7 +159,7 @@ class Code:
             wide = self.b.binary("add", wide, lanes)
         return wide if rest is None else self.b.binary("add", wide, rest)
 
-    def _split(self, e: Expr) -> tuple[tuple[Value | None, int], int, Value | None]:
+    def split(self, e: Expr) -> tuple[tuple[Value | None, int], int, Value | None]:
         """Return an index as (scalar, constant), its step from lane to lane, and the part that differs freely."""
         offset, factors = expr.terms(e)
         terms: list[tuple[str, int, Value]] = []
@@ -208,7 +208,7 @@ class Code:
     def _element(self, e: Expr) -> Value:
         buffer: Buffer = e.data
         where = self.value(e.args[1]) if len(e.args) > 1 else None
-        base, step, rest = self._split(e.args[0])
+        base, step, rest = self.split(e.args[0])
         type = kind_type(buffer.kind)
         if rest is None and step == 0:
             if where is not None and where.type.lanes > 1:
@@ -247,7 +247,7 @@ class Code:
         """Write a store; the address is an `affine` expression."""
         value = self.value(s.value)
         buffer = s.view.buffer
-        base, step, rest = self._split(s.at[0])
+        base, step, rest = self.split(s.at[0])
         if rest is None and step == 0:
             if value.type.lanes > 1:
                 value = self.b.lane(value, 0)

@@ -16,6 +16,7 @@ from chainrule.compiler import expr
 from chainrule.compiler.expr import Expr
 from chainrule.compiler.kernels import Border, Buffer, Loops, Stage, Store, Sum
 from chainrule.compiler.llvm.code import Code, combine, flat, identity, kind_type
+from chainrule.compiler.llvm.tiles import Tiles, emit_tiles, tiles_for
 from chainrule.compiler.llvm.ir import I64, Builder, Place, Value
 
 __all__ = ["Plan", "emit_border", "emit_loops", "plan_border", "plan_loops"]
@@ -33,10 +34,11 @@ class Plan:
     kernel: Loops
     outer: tuple[Expr, ...]
     stages: list[Stage]
-    shape: str  # "rows", "columns" or "plain"
+    shape: str  # "rows", "columns", "plain" or "tiles"
     units: int
     piece: int  # elements of the last axis per unit (plain), vectors per unit (columns)
     lanes: int
+    tiles: Tiles | None = None
 
     @property
     def cost(self) -> int:
@@ -85,6 +87,9 @@ def _plain(kernel: Loops, axes: tuple[Expr, ...], statements: Statements, lanes:
     axes, statements = _merged(axes, statements)
     if not axes:
         return Plan(kernel, (), [Stage((), statements)], "rows", 1, 0, lanes)
+    tiles = tiles_for(axes, statements, lanes)
+    if tiles is not None:
+        return Plan(kernel, axes[:-1], [Stage(axes[-1:], statements)], "tiles", tiles.units, 0, lanes, tiles)
     outer, last = axes[:-1], axes[-1]
     rows, n = math.prod(_extent(v) for v in outer), _extent(last)
     piece = max(n, 1)
@@ -157,6 +162,9 @@ def emit_loops(code: Code, plan: Plan, begin: Value, end: Value) -> None:
     code.hoist(roots, moving, {s.view.buffer for stage in plan.stages for s in stage.statements if isinstance(s, Store)})
     if plan.shape == "columns":
         b.loop(end, lambda u: _columns(code, plan, u), start=begin)
+        return
+    if plan.tiles is not None:
+        b.loop(end, lambda u: emit_tiles(code, plan.tiles, u), start=begin)
         return
     if plan.shape == "plain":
         b.loop(end, lambda u: _pieces(code, plan, u), start=begin)

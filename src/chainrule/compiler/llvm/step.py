@@ -280,7 +280,7 @@ def _overlap(a: tuple, b: tuple) -> bool:
 
 def _machine(target: Target) -> dict:
     registers = {"avx512": 32, "neon": 32}.get(target.name, 16)
-    return {"registers": registers, "fma": target.has_fma}
+    return {"registers": registers, "fma": target.has_fma, "pairs": target.has_avx512_bf16}
 
 
 def write_program(program: Program, target: Target) -> Written:
