@@ -4,7 +4,7 @@ What enters: a primitive, or two results. What leaves: nothing, or an AssertionE
 `python -m chainrule.testing` runs the suite of all primitives and prints the counts.
 """
 
-from chainrule.testing.compare import TOLERANCES, Tolerance, assert_close, assert_equal
+from chainrule.testing.compare import TOLERANCES, Tolerance, assert_close, assert_equal, assert_near
 from chainrule.testing.contracts import CONTRACTS, check_module
 from chainrule.testing.faults import Fault, fail_at
 from chainrule.testing.primitives import KINDS, Check, Tally, check_primitive, primitive_checks, run_checks
@@ -22,6 +22,7 @@ __all__ = [
     "Tolerance",
     "assert_close",
     "assert_equal",
+    "assert_near",
     "check_module",
     "check_primitive",
     "fail_at",

@@ -12,7 +12,7 @@ import numpy as np
 
 from chainrule.core.tensor import Tensor
 
-__all__ = ["TOLERANCES", "Tolerance", "assert_close", "assert_equal"]
+__all__ = ["TOLERANCES", "Tolerance", "assert_close", "assert_equal", "assert_near"]
 
 
 class Tolerance(NamedTuple):
@@ -117,6 +117,39 @@ def assert_equal(got: Any, want: Any, what: str = "") -> None:
             raise AssertionError(
                 f"{opening}zeros of different sign at {_place(index)}: got {a[index]!s}, expected {b[index]!s}."
             )
+
+
+def assert_near(got: Any, want: Any, what: str = "", scale: float = 1.0) -> None:
+    """Require the same shape and dtype, and floats within what sums in another order may differ by.
+
+        |got - want| <= rtol |want| + atol max(scale, max |want|)
+
+    This is how compiled results are compared with eager ones; integers and bool must be equal.
+
+    Args:
+        got: tensor, array or number.
+        want: tensor, array or number.
+        what: words that open the message; default none.
+        scale: size of the terms whose sum the values are, > 0; default 1.
+
+    Raises:
+        AssertionError: the shapes, the dtypes or an element differ.
+
+    Example:
+        >>> import chainrule as cr
+        >>> x = cr.linspace(0, 1, 1000)
+        >>> cr.testing.assert_near(cr.jit(cr.sum)(x), cr.sum(x))
+    """
+    a, b = _array(got), _array(want)
+    if a.dtype != b.dtype:
+        raise AssertionError(f"{what}: " * bool(what) + f"got the dtype {a.dtype}, expected {b.dtype}.")
+    if b.dtype.name not in TOLERANCES:
+        assert_equal(a, b, what)
+        return
+    with np.errstate(all="ignore"):
+        size = np.abs(_wide(b))
+        largest = float(np.max(size[np.isfinite(size)], initial=scale))
+    assert_close(a, b, atol=TOLERANCES[b.dtype.name].atol * largest, what=what)
 
 
 def _array(value: Any) -> np.ndarray:
