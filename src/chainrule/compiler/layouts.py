@@ -45,6 +45,7 @@ class Layouts:
         self.images: set[Variable] = set()
         self.halos: dict[Variable, Halo] = {}
         self.copies: dict[tuple, View] = {}  # images packed for convolutions
+        self.places: dict[Variable, View] = {}  # values that lie where `place` said: with their border
         self.fixed = set(graph.inputs) | set(graph.outputs)
         native = [e for e in graph.equations if is_native(e)]
         for e in native:
@@ -106,7 +107,12 @@ class Layouts:
 
     def place(self, v: Variable, kind: str) -> View:
         """Return a new place for a value."""
-        return placed(v.shape, kind, self.order(v), self.halo(v))
+        self.places[v] = placed(v.shape, kind, self.order(v), self.halo(v))
+        return self.places[v]
+
+    def around(self, v: Variable, view: View) -> Halo:
+        """Return the zeros that lie around a value in memory; a reshape of another value has none."""
+        return (self.halo(v) if self.places.get(v) is view else None) or ((0, 0),) * len(v.shape)
 
     def border(self, v: Variable, view: View) -> Border | None:
         """Return the kernel that writes the zeros around a value, or None."""
