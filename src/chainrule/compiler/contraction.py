@@ -180,7 +180,13 @@ def merged(axes: Sequence[Axis]) -> tuple[Axis, ...]:
 
 
 def plan_contraction(
-    spec: Contraction, lanes: int, *, registers: int = 32, fma: bool = True, pairs: bool = False
+    spec: Contraction,
+    lanes: int,
+    *,
+    registers: int = 32,
+    fma: bool = True,
+    pairs: bool = False,
+    streams: bool = False,
 ) -> ContractionPlan:
     """Return how to compute a contraction with vectors of `lanes` elements of its kind.
 
@@ -191,11 +197,18 @@ def plan_contraction(
         fma: whether it has fused multiply-add; without, products are rounded.
         pairs: whether it multiplies and adds pairs of bfloat16 (AVX512-BF16, which flushes denormal numbers); others
             widen bfloat16 as they load it.
+        streams: whether the epilogue reads or writes memory that no cache holds: then a unit is whole rows of results,
+            which lie side by side.
     """
     if any(x.extent == 0 for x in (*spec.batch, *spec.rows, *spec.columns)):
         return _empty(spec, lanes, registers, fma)
     sums = merged(spec.sums)
     plans = [_plan(spec, lanes, registers, fma, sums, name) for name in _strategies(spec, sums, pairs)]
+    if streams and spec.columns[-1].b == 1 and spec.kind == spec.a_kind == spec.b_kind:
+        plan = _plan(spec, lanes, registers, fma, sums, "outer product")
+        if plan.blocks == 1 and plan.rows.boxes >= 8:
+            units = math.prod(x.extent for x in spec.batch) * plan.rows.boxes
+            return _with(plan, unit_rows=1, unit_panels=plan.columns.boxes, units=units)
     return min(plans, key=_estimate)
 
 

@@ -10,9 +10,11 @@ check ends there and has changed nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence as Several
 from dataclasses import dataclass, field
 
+from chainrule.compiler import expr
 from chainrule.compiler.contraction import plan_contraction
 from chainrule.compiler.expr import Expr
 from chainrule.compiler.kernels import Border, Buffer, Call, Kernel, Loops, Product, Program, Sequence, Store
@@ -27,6 +29,8 @@ from chainrule.compiler.llvm.runtime import barrier_text
 __all__ = ["Written", "write_program"]
 
 FLAG, ARENA, SCRATCH, FIRST = 0, 1, 2, 3  # places in the context
+LONG_EPILOGUE = 16  # operations from which an epilogue is written once for the rows of a tile
+STREAM = 2 << 20  # bytes that an epilogue may pass over and still find in a cache
 SERIAL_COST = 6000  # work below which one thread does a kernel alone
 
 
@@ -116,7 +120,7 @@ class _Writer:
         end: Value,
     ) -> tuple[int, int]:
         lanes = self.target.lanes(64 if kernel.spec.kind == "f64" else 32)
-        plan = plan_contraction(kernel.spec, lanes, **_machine(self.target))
+        plan = plan_contraction(kernel.spec, lanes, **_machine(self.target), streams=_streams(kernel))
         self.written.scratch = max(self.written.scratch, plan.scratch_bytes)
         done: dict[Expr, Expr] = {}
         stores = [Store(s.view, (s.view.address([flat(i, done) for i in s.at]),), flat(s.value, done)) for s in kernel.epilogue]
@@ -140,7 +144,9 @@ class _Writer:
             kind = {"bf16": "i16"}.get(operand[0].kind, operand[0].kind)
             return b.offset(pointers[operand[0]], operand[1], kind)
 
-        emit_contraction(b, plan, start(kernel.left), start(kernel.right), scratch, begin, end, epilogue)
+        compact = len(expr.walk(s.value for s in stores)) > LONG_EPILOGUE
+        operands = start(kernel.left), start(kernel.right)
+        emit_contraction(b, plan, *operands, scratch, begin, end, epilogue, compact=compact)
         return plan.units, plan.flops // 8 + sum(len(s.value.free) for s in stores)
 
     # ------------------------------------------------------------------------------------------------ the stretches
@@ -265,6 +271,16 @@ class _Team:
         begin = b.emit(I64, f"udiv i64 {b.mul(self.thread, units).text}, {self.threads.text}")
         following = b.mul(b.add(self.thread, 1), units)
         call(begin, b.emit(I64, f"udiv i64 {following.text}, {self.threads.text}"))
+
+
+def _streams(kernel: Product) -> bool:
+    """Return whether an epilogue passes over more memory than caches hold, beside sums too short to hide it."""
+    whole = {s.view.buffer for s in kernel.epilogue}
+    for part in expr.walk(s.value for s in kernel.epilogue):
+        if part.op == "load":
+            whole.add(part.data.buffer)
+    passed = sum(b.nbytes for b in whole if b.state is None or b.place != "output")
+    return passed > STREAM and math.prod(x.extent for x in kernel.spec.sums) <= 512
 
 
 def _memory(buffer: Buffer) -> tuple:
