@@ -294,7 +294,7 @@ def convolution_weight_gradient(s: Scheduler, e: Equation) -> None:
         view = s.allocate(dw)
     else:  # vectors run along the output channels: an update in the weight's own order would be scattered
         gap = ((0, s.lanes), *((0, 0),) * (len(dw.shape) - 1))  # rows a power of 2 apart share few places in the cache
-        view = s.views[dw] = placed(dw.shape, accumulator(e), (*range(1, len(dw.shape)), 0), gap)
+        view = s.views[dw] = placed(dw.shape, dw.type.dtype.short, (*range(1, len(dw.shape)), 0), gap)
     emit(s, e, left, right, (g.group,), rows, (g.outputs,), (g.n, *places), view, at, accumulator(e), joinable)
 
 

@@ -194,6 +194,8 @@ class Scheduler:
 
     def expand(self, v: Variable, at: Sequence[Expr], where: Expr | None = None) -> Expr:
         """Return what computes one element, even of a value that is stored."""
+        if not v.size:
+            return expr.constant(0, kind_of(v))
         at = tuple(expr.index(0) if n == 1 else i for i, n in zip(at, v.shape, strict=True))
         key = (v, tuple(map(id, at)), id(where))
         if key in self.memo:
