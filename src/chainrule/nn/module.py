@@ -274,8 +274,10 @@ class Module(Walk):
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the parameters' gradients, or set them to zero with `set_to_none=False`."""
         for parameter in self.parameters():
-            gradient = parameter.grad
-            parameter.grad = None if set_to_none or gradient is None else gradient.detach() * 0
+            if set_to_none:  # not read: a compiled step may have used it up
+                parameter.grad = None
+            elif parameter.grad is not None:
+                parameter.grad = parameter.grad.detach() * 0
 
     def to(self: Self, dtype: Any) -> Self:
         """Convert all float parameters and buffers (and gradients) to a float dtype, in place; return this module.
