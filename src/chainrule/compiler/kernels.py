@@ -82,7 +82,9 @@ class View:
         return total
 
     def load(self, at: Several[Expr], where: Expr | None = None) -> Expr:
-        """Return the expression that reads an element."""
+        """Return the expression that reads an element; 0 where a condition does not hold, and nothing is read."""
+        if where is not None and where.op == "const" and not where.data:
+            return expr.constant(0, self.buffer.kind)
         at = tuple(expr.index(0) if n == 1 else i for i, n in zip(at, self.shape, strict=True))
         args = at if where is None or where.op == "const" else (*at, where)
         return expr.apply("load", self.buffer.kind, *args, data=self)
