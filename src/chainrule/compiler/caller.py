@@ -129,7 +129,7 @@ class Caller:
         self.taken_outputs = [(states[i] - self.count, place + i) for _, i in variant.writes if states[i] >= 0]
         self.call = self._prepared()
         self.runner: Any = None  # of many steps, once asked for
-        (self.single,) = variant.results if len(variant.results) == 1 else (None,)
+        self.single: Any = variant.results[0] if len(variant.results) == 1 else None
         self.plain = variant.structure == tree.LEAF
 
     def _prepared(self) -> Callable[[], int]:

@@ -25,7 +25,9 @@ _WINDOWED = frozenset(("window_sum", "window_spread", "window_pick", "window_pla
 def gradient_halo(size: tuple[int, ...], out: tuple[int, ...], e: Equation, kernel: tuple[int, ...]) -> Halo:
     """Return the zeros around dy that the gradient of a convolution's input reads, per spatial axis."""
     found = []
-    rules = zip(size, out, kernel, e.attributes["stride"], e.attributes["padding"], e.attributes["dilation"], strict=True)
+    rules = zip(
+        size, out, kernel, e.attributes["stride"], e.attributes["padding"], e.attributes["dilation"], strict=True
+    )
     for n, o, kk, s, (low, _), d in rules:
         first = (low - d * (kk - 1)) // s
         last = (n - 1 + low) // s

@@ -109,11 +109,10 @@ class Merger:
         for s in sums:
             stage.statements.append(s)
             self.made_in[s.symbol] = stage
-        stores = [s for s in statements if isinstance(s, Store)]
         after = self._stage(kernel, (), kernel.stages.index(stage) + 1)
-        for s in stores:
-            after.statements.append(s)
-            self._remember(kernel, s, None)
+        for store in [s for s in statements if isinstance(s, Store)]:
+            after.statements.append(store)
+            self._remember(kernel, store, None)
 
     @staticmethod
     def _stage(kernel: Loops, axes: tuple[Expr, ...], start: int) -> Stage:
@@ -168,7 +167,7 @@ class Merger:
             return False
         same_domain = plain and not sums and rank == len(full) == len(axes)
         size = math.prod(a.data[1] for a in (*axes, *summed))
-        own = math.prod(a.data[1] for a in full) * max((math.prod(a.data[1] for a in s.axes) for s in kernel.stages))
+        own = math.prod(a.data[1] for a in full) * max(math.prod(a.data[1] for a in s.axes) for s in kernel.stages)
         points = math.prod(a.data[1] for a in full[:rank])
         if not same_domain and points < 8 and max(size, own) > SERIAL:
             return False
@@ -242,12 +241,9 @@ class Merger:
             self._remember(kernel, s, stage if stage.axes else None)  # type: ignore[arg-type]
 
     def _moved(self, kernel: Loops, moved: dict[Stage, Stage]) -> None:
-        self.known[kernel] = {
-            e: (v, s if s is None else moved.get(s, s)) for e, (v, s) in self.known[kernel].items()
-        }
+        self.known[kernel] = {e: (v, s if s is None else moved.get(s, s)) for e, (v, s) in self.known[kernel].items()}
         self.stores[kernel] = {
-            b: [(x, s if s is None else moved.get(s, s)) for x, s in items]
-            for b, items in self.stores[kernel].items()
+            b: [(x, s if s is None else moved.get(s, s)) for x, s in items] for b, items in self.stores[kernel].items()
         }
 
     def _allowed(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMS"]
 
+
 class Operand(NamedTuple):
     """Where an operand's elements lie: a buffer, the place of the first, and a stride per axis variable."""
 
@@ -399,7 +400,7 @@ def _fill_gaps(s: Scheduler, view: View, phases: Sequence) -> None:
         order = [fresh[a] for a in view.order if fresh[a].data[1] > 1]
         where = tuple(expr.index(0) if n == 1 else i for n, i in zip(view.shape, at, strict=True))
         zero = {v: expr.index(0) for v in fresh if v.data[1] == 1}
-        where = tuple(expr.rebuild(i, lambda x, zero=zero: zero.get(x)) for i in where)
+        where = tuple(expr.rebuild(i, zero.get) for i in where)
         s.merger.item(tuple(order), (), [Store(view, where, expr.constant(0, view.buffer.kind))], None)
 
 
@@ -433,7 +434,8 @@ def _depthwise(s: Scheduler, e: Equation, g: Geometry, places: Sequence[Expr]) -
     group, _ = k.divmod(out, g.outputs.data[1])
     view_x = image(s, x, e.attributes["padding"])
     source = k.add(k.mul(group, expr.index(g.inputs.data[1])), g.inputs)
-    at = [k.add(k.mul(q, expr.index(st)), k.mul(r, expr.index(d))) for q, r, st, d in zip(places, g.kernel, g.stride, g.dilation, strict=True)]
+    rules = zip(places, g.kernel, g.stride, g.dilation, strict=True)
+    at = [k.add(k.mul(q, expr.index(st)), k.mul(r, expr.index(d))) for q, r, st, d in rules]
     shifted = _bordered(view_x, g.low, e.attributes["padding"])
     value = k.mul(
         k.cast(shifted.load((g.n, source, *at)), accumulator(e)),
@@ -457,12 +459,11 @@ def _depthwise_weights(s: Scheduler, e: Equation, g: Geometry, places: Sequence[
     group, _ = k.divmod(out, g.outputs.data[1])
     view_x = image(s, x, e.attributes["padding"])
     source = k.add(k.mul(group, expr.index(g.inputs.data[1])), g.inputs)
-    at = [k.add(k.mul(q, expr.index(st)), k.mul(r, expr.index(d))) for q, r, st, d in zip(places, g.kernel, g.stride, g.dilation, strict=True)]
+    rules = zip(places, g.kernel, g.stride, g.dilation, strict=True)
+    at = [k.add(k.mul(q, expr.index(st)), k.mul(r, expr.index(d))) for q, r, st, d in rules]
     shifted = _bordered(view_x, g.low, e.attributes["padding"])
     kind = accumulator(e)
-    value = k.mul(
-        k.cast(shifted.load((g.n, source, *at)), kind), k.cast(s.element(dy, (g.n, out, *places)), kind)
-    )
+    value = k.mul(k.cast(shifted.load((g.n, source, *at)), kind), k.cast(s.element(dy, (g.n, out, *places)), kind))
     view = s.allocate(dw)
     _reduce(s, value, (*g.kernel, g.inputs, out), (g.n, *places), view, (out, g.inputs, *g.kernel))
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from chainrule.compiler import expr
 from chainrule.compiler.expr import Expr, apply, identity, k
-from chainrule.compiler.kernels import Buffer, Call, Kernel, Loops, Product, Program, Stage, Store, Sum, View, row_major
+from chainrule.compiler.kernels import Buffer, Call, Kernel, Loops, Product, Program, Store, Sum, View, row_major
 from chainrule.compiler.layouts import Layouts
 from chainrule.compiler.merging import Merger
 from chainrule.compiler.recomputation import without_barriers
@@ -210,6 +210,7 @@ class Scheduler:
         elif isinstance(lower, Fold):
             made = self._folded(e, lower, at, where)
         else:
+            assert isinstance(lower, IndexMap)
             inputs = [Access(self, x, where, narrow and not lower.view and kind_of(x) == "bf16") for x in e.inputs]
             made = lower.rule(k, at, *inputs, **e.attributes)
         if narrow and made.kind == "f32" and kind_of(v) == "bf16":
@@ -272,9 +273,8 @@ class Scheduler:
                 self._contract(e, lower.form)
             elif isinstance(lower, Loop):
                 self._sequence(e, lower.form)
-            elif e.primitive.name != "reshape" or not self._alias(e):
-                if self._is_stored(e):
-                    self.store(e.outputs[0])
+            elif (e.primitive.name != "reshape" or not self._alias(e)) and self._is_stored(e):
+                self.store(e.outputs[0])
         return self._finish()
 
     def _set_floor(self, e: Equation, marks: list[int]) -> None:
@@ -428,7 +428,11 @@ class Scheduler:
             outer = (*[v for v in outer if v is not inner], inner)  # type: ignore[assignment]
         units = math.prod(_extent(v) for v in outer) // (4 * self.lanes if columns else 1)
         size = math.prod(_extent(v) for v in summed)
-        parts = self._parts(summed) if units < 8 and size * max(units, 1) * (self.lanes if columns else 1) >= SPLIT else None
+        parts = (
+            self._parts(summed)
+            if units < 8 and size * max(units, 1) * (self.lanes if columns else 1) >= SPLIT
+            else None
+        )
         wide = "f32" if value.kind == "bf16" else value.kind
         value = k.cast(value, wide)
         if parts is not None:
@@ -546,10 +550,52 @@ _HEAVY = {
     **dict.fromkeys(("random_bits",), 60),
 }
 _LIGHT = frozenset(
-    "add subtract multiply maximum minimum abs sign relu where clip square equal not_equal less less_equal greater "
-    "greater_equal logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor bitwise_invert isnan isinf "
-    "isfinite floor ceil round trunc bitwise_left_shift bitwise_right_shift check_finite check_labels check_indices "
-    "check_probabilities arange gather concat pad slice one_hot flip".split()
+    [
+        "add",
+        "subtract",
+        "multiply",
+        "maximum",
+        "minimum",
+        "abs",
+        "sign",
+        "relu",
+        "where",
+        "clip",
+        "square",
+        "equal",
+        "not_equal",
+        "less",
+        "less_equal",
+        "greater",
+        "greater_equal",
+        "logical_and",
+        "logical_or",
+        "logical_xor",
+        "bitwise_and",
+        "bitwise_or",
+        "bitwise_xor",
+        "bitwise_invert",
+        "isnan",
+        "isinf",
+        "isfinite",
+        "floor",
+        "ceil",
+        "round",
+        "trunc",
+        "bitwise_left_shift",
+        "bitwise_right_shift",
+        "check_finite",
+        "check_labels",
+        "check_indices",
+        "check_probabilities",
+        "arange",
+        "gather",
+        "concat",
+        "pad",
+        "slice",
+        "one_hot",
+        "flip",
+    ]
 )
 
 
@@ -638,4 +684,3 @@ def _drop_sums(kernel: Loops) -> bool:
         changed = changed or len(keep) < len(stage.statements)
         stage.statements = keep
     return changed
-

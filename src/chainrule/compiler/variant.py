@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from chainrule.compiler.caller import ALONE, Caller, caller_for, owned
-
-from chainrule.compiler.native import executor_for
 from chainrule.compiler.guards import Guards
+from chainrule.compiler.native import executor_for
 from chainrule.compiler.pullback import Pullback
 from chainrule.compiler.results import Output
 from chainrule.core import tree
 from chainrule.core.context import local
 from chainrule.core.errors import TraceError
-from chainrule.core.graph import Graph
+from chainrule.core.graph import Graph, Variable
 from chainrule.core.tape import Edge, Leaf
 from chainrule.core.tensor import CONSUMED, Tensor
+
+if TYPE_CHECKING:
+    from chainrule.compiler.explanation import Explanation
 
 __all__ = ["Output", "Place", "Variant", "grad_kind", "grad_type"]
 
@@ -104,9 +106,7 @@ class Variant:
         """Run the graph, then update the state; nothing is updated if the run raises."""
         if self.writes or self.clears:
             self._refuse_aliases(leaves)
-        if self.executor is None:
-            self.executor = executor_for(self.graph, self._takes())
-            self.caller = caller_for(self)
+        self.prepare()
         inputs = [self._input(place, leaves) for place in self.sources]
         arrays = self.executor(inputs, self._owned(inputs))
         outputs: dict[int, Tensor] = {}
@@ -117,6 +117,34 @@ class Variant:
         self._update(leaves, arrays, outputs)
         items = [self._result(item, arrays, outputs) if isinstance(item, Output) else item for item in self.results]
         return tree.unflatten(self.structure, items)
+
+    def prepare(self) -> None:
+        """Make the graph callable, if it is not yet."""
+        if self.executor is None:
+            self.executor = executor_for(self.graph, self._takes())
+            self.caller = caller_for(self)
+
+    def explain(self, leaves: list[Any] | None, measure: bool) -> Explanation:
+        """Return what the compiled graph consists of; without leaves the arguments are random numbers."""
+        from chainrule.compiler.explaining import explain
+        from chainrule.compiler.program import NativeExecutor
+
+        self.prepare()
+        if not isinstance(self.executor, NativeExecutor):
+            raise TraceError(f"{self.graph.name} runs the NumPy references here, so there are no kernels to explain.")
+        given = [self._known(place, v, leaves) for place, v in zip(self.sources, self.graph.inputs, strict=True)]
+        return explain(self.graph, self._takes(), self.executor, given, measure)
+
+    def _known(self, place: Place, v: Variable, leaves: list[Any] | None) -> np.ndarray | None:
+        """Return what an input holds now, or None where there is nothing of its type."""
+        kind, owner = place
+        if isinstance(owner, int) and leaves is None:
+            return None
+        tensor = leaves[owner] if isinstance(owner, int) else owner  # type: ignore[index]
+        tensor = tensor._grad if kind == "grad" else tensor
+        value = getattr(tensor, "_value", None)
+        fits = type(value) is np.ndarray and value.shape == v.shape and value.dtype == v.dtype
+        return value if fits else None
 
     def _takes(self) -> dict[int, int]:
         """Return which outputs may be written over which inputs: state that the step reads and assigns."""

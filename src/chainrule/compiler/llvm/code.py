@@ -1,7 +1,7 @@
 """Scalar expressions as LLVM values: one axis is spread over the lanes of a vector, the others are run-time numbers.
 
-`Code.value` writes an expression once per scope and remembers its value. `hoist` writes what does not depend on a loop's
-axis before the loop. Loads along the vector axis are whole vectors where neighbours lie side by side, one number where
+`Code.value` writes an expression once per scope and remembers its value. `hoist` writes before a loop what does not
+depend on its axis. Loads along the vector axis are whole vectors where neighbours lie side by side, one number where
 they are the same, gathers otherwise.
 """
 
@@ -67,7 +67,7 @@ class Code:
         """End the scope."""
         self.scopes.pop()
 
-    def set(self, symbol: Expr, value: Value) -> None:
+    def know(self, symbol: Expr, value: Value) -> None:
         """Give a symbol its value in the current scope."""
         self.scopes[-1][symbol] = value
 
@@ -330,4 +330,3 @@ def _bf16(b: Builder, value: float) -> Value:
 
 def _signed(bits: int) -> int:
     return bits - 0x10000 if bits & 0x8000 else bits
-

@@ -71,6 +71,11 @@ class _Tile:
     columns: Coordinates
 
 
+def _nothing(body: Callable[[Value, Coordinates, bool], None], i: Value, where: Coordinates, edge: bool) -> list[Value]:
+    body(i, where, edge)
+    return []
+
+
 class _Kernel:
     """The parts of one contraction while it is written."""
 
@@ -150,11 +155,13 @@ class _Kernel:
                 boxes = Box(plan.rows, high), Box(plan.columns, wide)
                 work(_Tile(start_a, start_b, *boxes, slot, batch, rows, columns))
 
-            self._walk(*tiles, tile)
+            self._walk(tiles[0], tiles[1], tiles[2], tile)
 
-        self._walk(*panels, panel)
+        self._walk(panels[0], panels[1], panels[2], panel)
 
-    def _pack(self, unit: Value, first: Value, row_group: Value, panels, b_: Value, block: Value) -> None:
+    def _pack(
+        self, unit: Value, first: Value, row_group: Value, panels: tuple[Value, Grid, int], b_: Value, block: Value
+    ) -> None:
         """Write the packing of a unit's panels, once for units that share them."""
         b, plan = self.b, self.plan
 
@@ -165,10 +172,10 @@ class _Kernel:
             pack_panel(self.sums, source, to, Box(plan.columns, edge), block)
 
         if plan.row_groups == 1:
-            self._walk(*panels, panel)
+            self._walk(panels[0], panels[1], panels[2], panel)
             return
         fresh = b.binary("or", b.compare("eq", row_group, b.const(unit.type, 0)), b.compare("eq", unit, first))
-        b.when(fresh, lambda: self._walk(*panels, panel))
+        b.when(fresh, lambda: self._walk(panels[0], panels[1], panels[2], panel))
 
     def _walk(self, first: Value, grid: Grid, most: int, body: Callable[[Value, Coordinates, bool], None]) -> None:
         """Write `body(number, coordinates, edge)` for up to `most` boxes of a grid, twice where it has edges."""
@@ -181,7 +188,7 @@ class _Kernel:
                 body(i, where, False)
                 return
             at_edge = b.compare("eq", where[grid.edge], b.const(i.type, grid.counts[grid.edge] - 1))
-            b.choose(at_edge, lambda: body(i, where, True) or (), lambda: body(i, where, False) or ())
+            b.choose(at_edge, lambda: _nothing(body, i, where, True), lambda: _nothing(body, i, where, False))
 
         b.loop(last, step, start=first)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from chainrule.compiler.contraction import Axis, ContractionPlan
 from chainrule.compiler.contraction_tiles import Grid
@@ -89,7 +90,9 @@ class Sums:
             return self._columns(a, b_, axes, a_offsets, wide)
         if plan.packs:
             axes = packed_axes(axes, plan)
-            b_offsets = [(i * plan.lanes * (1 + plan.pairs), None) for i in range(len(wide.places))]
+            b_offsets: list[tuple[int, Value | None]] = [
+                (i * plan.lanes * (1 + plan.pairs), None) for i in range(len(wide.places))
+            ]
         else:
             strides = [x.b for x in spec.columns]
             strides[-1] *= plan.lanes
@@ -119,7 +122,9 @@ class Sums:
             count = b.minimum(plan.piece, b.sub(cut.extent, where[-1]))
         return where, [(count, cut), *((x.extent, x) for x in plan.sums[plan.outer + 1 :])]
 
-    def _nest(self, a: Value, b_: Value, sums: Sequence[Value], axes, turn: Callable[[Axis, int], Turn], step: int = 1):
+    def _nest(
+        self, a: Value, b_: Value, sums: Sequence[Value], axes: Any, turn: Callable[[Axis, int], Turn], step: int = 1
+    ) -> list[Value]:
         """Write the loops over the axes of a block; returns the sums.
 
         Args:
@@ -146,7 +151,8 @@ class Sums:
         if inner:
             return b.loop(count, body(1), [a, b_, *sums])[2:]
         counts = [count] if isinstance(count, int) else [self.plan.piece, axis.extent % self.plan.piece]
-        start, starts, carried = 0, [0] * len(counts), [a, b_, *sums]
+        start: Value | int = 0
+        starts, carried = [0] * len(counts), [a, b_, *sums]
         for terms in dict.fromkeys((self.plan.unroll, 1)):
             moved = terms * step
             stop, stops = b.mul(b.floordiv(count, moved), moved), [n // moved * moved for n in counts]
@@ -162,7 +168,9 @@ class Sums:
         return carried[2:]
 
     # ------------------------------------------------------------------------------------------------ outer product
-    def _term(self, a: Value, b_: Value, u: int, axis: Axis, sums, a_offsets, b_offsets) -> list[Value]:
+    def _term(
+        self, a: Value, b_: Value, u: int, axis: Axis, sums: Sequence[Value], a_offsets: Any, b_offsets: Any
+    ) -> list[Value]:
         """Write one term of the sums of an outer product."""
         b, lanes = self.b, self.plan.lanes
         right = [self.load(self.panel_kind, b.offset(b_, u * axis.b + o, self.panel_kind), m) for o, m in b_offsets]
@@ -201,7 +209,17 @@ class Sums:
         b = self.b
         return b.fma(x, y, z) if self.plan.fma else b.binary("fadd", b.binary("fmul", x, y), z)
 
-    def _pair(self, a, b_, u, axis, sums, a_offsets, b_offsets, rest: Value | None = None) -> list[Value]:
+    def _pair(
+        self,
+        a: Value,
+        b_: Value,
+        u: int,
+        axis: Axis,
+        sums: Sequence[Value],
+        a_offsets: Any,
+        b_offsets: Any,
+        rest: Value | None = None,
+    ) -> list[Value]:
         """Write two terms of the sums of an outer product of bfloat16; with `rest` only the first."""
         b, lanes = self.b, self.plan.lanes
         pair, name = Type("bf16", 2 * lanes), "llvm.x86.avx512bf16.dpbf16ps.512"
@@ -230,7 +248,7 @@ class Sums:
         return bits_as(b, b.select(odd, two, one), pair)
 
     # ------------------------------------------------------------------------------------------------ dot product
-    def _columns(self, a: Value, b_: Value, axes, a_offsets: list[int], wide: Box) -> list[Value]:
+    def _columns(self, a: Value, b_: Value, axes: Any, a_offsets: list[int], wide: Box) -> list[Value]:
         """Write one vector of columns of a tile, a few columns at a time; returns a vector per row."""
         b, plan = self.b, self.plan
         inside = self.inside(wide, wide.places[-1])
@@ -246,7 +264,8 @@ class Sums:
                 offsets = [b.mul(i, stride) for i in columns]
                 start = b_
             else:
-                start, offsets = b.offset(b_, b.mul(g, few * stride), self.b_kind), [i * stride for i in range(few)]
+                start = b.offset(b_, b.mul(g, few * stride), self.b_kind)
+                offsets = [b.mul(i, stride) for i in range(few)]
             zeros = [b.zero(self.vector)] * (len(a_offsets) * few)
             sums = self._nest(a, start, zeros, axes, self._dots(a_offsets, offsets), plan.lanes)
             for i in range(len(a_offsets)):

@@ -16,7 +16,8 @@ __all__ = ["summed_columns", "summed_lanes", "transposed"]
 def _halves(b: Builder, x: Value, y: Value, size: int) -> tuple[Value, Value]:
     """Return lower and upper halves of each part of two vectors, interleaved in pieces of `size` lanes."""
     lanes, part = x.type.lanes, 16 // x.type.bytes
-    low, high = [], []
+    low: list[int] = []
+    high: list[int] = []
     for start in range(0, lanes, part):
         for half, out in ((0, low), (part // 2, high)):
             for i in range(start + half, start + half + part // 2, size):

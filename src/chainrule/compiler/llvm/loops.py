@@ -11,13 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from chainrule.compiler import expr
 from chainrule.compiler.expr import Expr
 from chainrule.compiler.kernels import Border, Buffer, Loops, Stage, Store, Sum
 from chainrule.compiler.llvm.code import Code, combine, flat, identity, kind_type
-from chainrule.compiler.llvm.tiles import Tiles, emit_tiles, tiles_for
 from chainrule.compiler.llvm.ir import I64, Builder, Place, Value
+from chainrule.compiler.llvm.tiles import Tiles, emit_tiles, tiles_for
 
 __all__ = ["Plan", "emit_border", "emit_loops", "plan_border", "plan_loops"]
 
@@ -87,7 +88,7 @@ def _plain(kernel: Loops, axes: tuple[Expr, ...], statements: Statements, lanes:
     axes, statements = _merged(axes, statements)
     if not axes:
         return Plan(kernel, (), [Stage((), statements)], "rows", 1, 0, lanes)
-    tiles = tiles_for(axes, statements, lanes)
+    tiles = tiles_for(axes, [s for s in statements if isinstance(s, Store)], lanes)
     if tiles is not None:
         return Plan(kernel, axes[:-1], [Stage(axes[-1:], statements)], "tiles", tiles.units, 0, lanes, tiles)
     outer, last = axes[:-1], axes[-1]
@@ -129,7 +130,8 @@ def _merged(axes: tuple[Expr, ...], statements: Statements) -> tuple[tuple[Expr,
             if fits and v not in used and inner not in used:
                 whole = expr.axis(_extent(v) * n)
                 change |= {v: expr.index(0), inner: whole}
-                factors = [{**{x: c for x, c in f.items() if x is not v and x is not inner}, whole: f.get(inner, 0)} for f in factors]
+                rest = [{x: c for x, c in f.items() if x is not v and x is not inner} for f in factors]
+                factors = [{**r, whole: f.get(inner, 0)} for r, f in zip(rest, factors, strict=True)]
                 change = {x: whole if y is inner else y for x, y in change.items()}
                 kept[-1] = whole
                 continue
@@ -137,9 +139,7 @@ def _merged(axes: tuple[Expr, ...], statements: Statements) -> tuple[tuple[Expr,
     if change:
         done: dict[Expr, Expr] = {}
         swap = lambda e: expr.rebuild(e, lambda p: change.get(p), done)  # noqa: E731
-        statements = [
-            Store(s.view, (swap(s.at[0]),), swap(s.value)) if isinstance(s, Store) else s for s in statements
-        ]
+        statements = [Store(s.view, (swap(s.at[0]),), swap(s.value)) if isinstance(s, Store) else s for s in statements]
     return tuple(reversed(kept)), statements
 
 
@@ -159,7 +159,9 @@ def emit_loops(code: Code, plan: Plan, begin: Value, end: Value) -> None:
     b = code.b
     roots = [e for stage in plan.stages for s in stage.statements for e in _parts(s)]
     moving = [*plan.outer, *(v for stage in plan.stages for v in stage.axes)]
-    code.hoist(roots, moving, {s.view.buffer for stage in plan.stages for s in stage.statements if isinstance(s, Store)})
+    code.hoist(
+        roots, moving, {s.view.buffer for stage in plan.stages for s in stage.statements if isinstance(s, Store)}
+    )
     if plan.shape == "columns":
         b.loop(end, lambda u: _columns(code, plan, u), start=begin)
         return
@@ -236,7 +238,7 @@ def _nest(code: Code, plan: Plan, stage: Stage) -> None:
 
     totals = around(stage.axes[:-1], start)
     for s, total in zip(sums, totals, strict=True):
-        code.set(s.symbol, code.b.fold(total, combine(code, s.combine, s.value.kind)))
+        code.know(s.symbol, code.b.fold(total, combine(code, s.combine, s.value.kind)))
 
 
 def _vectors(
@@ -298,7 +300,7 @@ def _vectors(
 
     inside = b.compare("sgt", rest, b.const(I64, 0))
     if not values:
-        b.when(inside, lambda: masked() and None)
+        b.when(inside, lambda: _drop(masked))
         return []
     return b.choose(inside, masked, lambda: values)
 
@@ -372,9 +374,25 @@ def _columns(code: Code, plan: Plan, unit: Value) -> None:
     code.pop()
 
 
+def _drop(body: Callable[[], list[Value]]) -> None:
+    body()
+
+
 def _none(body: Callable[[], None]) -> list[Value]:
     body()
     return []
+
+
+def _extended(code: Code, stage: Stage, carried: Sequence[Value], count: int, new: list[Value], vector: int) -> None:
+    """Write the statements of a stage for one vector, and note its sums."""
+    new += _statements(code, stage.statements, carried[vector * count : (vector + 1) * count], None)
+
+
+def _stores(code: Code, stage: Stage, vector: int) -> None:
+    """Write the stores of a stage for one vector."""
+    for s in stage.statements:
+        assert isinstance(s, Store)
+        code.store(s)
 
 
 def _column_block(code: Code, plan: Plan, first: Value, n: int, rest: int | None) -> None:
@@ -393,22 +411,24 @@ def _column_block(code: Code, plan: Plan, first: Value, n: int, rest: int | None
             code.places[axis] = Place(first, v * lanes)
             code.lane, code.width, code.mask = axis, lanes, masks[v]
             for symbol, value in finished[v].items():
-                code.set(symbol, value)
+                code.know(symbol, value)
             body(v)
             code.pop()
         code.lane, code.width, code.mask = None, 1, None
 
     for stage in plan.stages:
         if not stage.axes:
-            each(lambda v, stage=stage: [code.store(s) for s in stage.statements] and None)  # type: ignore[misc]
+            each(partial(_stores, code, stage))
             continue
         sums = [s for s in stage.statements if isinstance(s, Sum)]
         start = [identity(b, s.combine, s.value.kind, lanes) for _ in range(vectors) for s in sums]
 
-        def body(axes: Sequence[Expr], carried: Sequence[Value], stage: Stage = stage, count: int = len(sums)) -> list[Value]:
+        def body(
+            axes: Sequence[Expr], carried: Sequence[Value], stage: Stage = stage, n: int = len(sums)
+        ) -> list[Value]:
             if not axes:
                 new: list[Value] = []
-                each(lambda v: new.extend(_statements(code, stage.statements, carried[v * count : (v + 1) * count], None)))
+                each(partial(_extended, code, stage, carried, n, new))
                 return new
 
             def turn(i: Value, *inner: Value) -> list[Value]:

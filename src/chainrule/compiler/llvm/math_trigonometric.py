@@ -72,8 +72,8 @@ def _reduce_lane(b: Builder, i: Value) -> None:
     rest = b.cast("trunc", binary("lshr", b.binary("sub", rest, cut), 12), "i64")
     lower = Term(b, b.cast("sitofp", rest, "f64")) * 2.0**-52
     factor = upper.number(_PI / 2)
-    product, lost = upper.two_product(factor)
-    angle = ((product + (lower.madd(factor, lost) + upper * _HALF_PI_LOW)) * 2.0**-62).value
+    whole, lost = upper.two_product(factor)
+    angle = ((whole + (lower.madd(factor, lost) + upper * _HALF_PI_LOW)) * 2.0**-62).value
     # A negative x turns the other way. x - x is NaN for an infinity.
     negative = b.compare("slt", bits, b.const(I64, 0))
     angle = b.select(negative, b.unary("fneg", angle), angle)

@@ -228,10 +228,10 @@ def cast(code: Code, x: Value, source: str, to: str) -> Value:
         return b.cast("uitofp" if source[0] == "u" else "sitofp", x, to)
     if source in _FLOAT:
         return _to_integer(code, x, to)
-    bits, wanted = BITS[source], BITS[to]
-    if bits == wanted:
+    have, wanted = BITS[source], BITS[to]
+    if have == wanted:
         return x
-    if bits > wanted:
+    if have > wanted:
         return b.cast("trunc", x, _width(to))
     return b.cast("zext" if source[0] == "u" else "sext", x, _width(to))
 

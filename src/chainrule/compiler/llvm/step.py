@@ -11,6 +11,7 @@ check ends there and has changed nothing.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from collections.abc import Sequence as Several
 from dataclasses import dataclass, field
 
@@ -45,6 +46,8 @@ class Written:
         cost: a measure of the whole work.
         functions: name of the function of each kernel, for explain().
         units: of each kernel.
+        costs: of each kernel.
+        strategies: how each kernel is cut, in words.
     """
 
     texts: list[str]
@@ -54,6 +57,7 @@ class Written:
     functions: list[str] = field(default_factory=list)
     units: list[int] = field(default_factory=list)
     costs: list[int] = field(default_factory=list)
+    strategies: list[str] = field(default_factory=list)
 
 
 def context_place(program: Program, buffer: Buffer) -> int:
@@ -72,6 +76,7 @@ class _Writer:
         self.module = self._module()
         self.known: dict[str, str] = {}  # text of a kernel -> its name
         self.written = Written([], [])
+        self.strategy = ""  # of the last kernel
 
     def _module(self) -> Module:
         return Module(self.target.has_fma, self.target.name != "sse2")
@@ -82,21 +87,24 @@ class _Writer:
         kernel.finish()
         buffers = list(dict.fromkeys([*kernel.reads, *kernel.writes]))
         module = self._module()
-        b = Builder(module, "KERNEL", VOID, [PTR] * len(buffers) + [PTR, PTR, I64, I64])
+        b = Builder(module, "KERNEL", VOID, [PTR] * len(buffers) + [PTR, PTR, I64, I64], internal=False)
         pointers = dict(zip(buffers, b.arguments, strict=False))
         flag, scratch, begin, end = b.arguments[len(buffers) :]
         if isinstance(kernel, Loops):
             plan = plan_loops(kernel, self.lanes)
             units, cost = plan.units, plan.cost
+            self.strategy = f"loops by {plan.shape}"
             emit_loops(Code(b, pointers, flag), plan, begin, end)
         elif isinstance(kernel, Sequence):
             plan = plan_sequence(kernel, self.lanes)
             units, cost = plan.units, plan.cost
+            self.strategy = "one turn after the other"
             emit_sequence(Code(b, pointers, flag), plan, begin, end)
         elif isinstance(kernel, Product):
             units, cost = self._product(b, kernel, pointers, flag, scratch, begin, end)
         else:
             assert isinstance(kernel, Border)
+            self.strategy = "zeros"
             units, cost = plan_border(kernel), kernel.view.buffer.size // 8
             emit_border(b, kernel, pointers[kernel.view.buffer], begin, end, self.lanes)
         b.finish()
@@ -121,9 +129,13 @@ class _Writer:
     ) -> tuple[int, int]:
         lanes = self.target.lanes(64 if kernel.spec.kind == "f64" else 32)
         plan = plan_contraction(kernel.spec, lanes, **_machine(self.target), streams=_streams(kernel))
+        self.strategy = str(plan)
         self.written.scratch = max(self.written.scratch, plan.scratch_bytes)
         done: dict[Expr, Expr] = {}
-        stores = [Store(s.view, (s.view.address([flat(i, done) for i in s.at]),), flat(s.value, done)) for s in kernel.epilogue]
+        stores = [
+            Store(s.view, (s.view.address([flat(i, done) for i in s.at]),), flat(s.value, done))
+            for s in kernel.epilogue
+        ]
         code = Code(b, pointers, flag)
         moving = (*kernel.batch, *kernel.rows, *kernel.columns, kernel.total)
         code.hoist([s.value for s in stores], moving)
@@ -135,7 +147,7 @@ class _Writer:
             axes = (*kernel.batch, *kernel.rows, *kernel.columns)
             code.places.update(zip(axes, (*batch, *rows, *columns), strict=True))
             code.lane, code.width, code.mask = kernel.columns[-1], value.type.lanes, mask
-            code.set(kernel.total, value)
+            code.know(kernel.total, value)
             for s in stores:
                 code.store(s)
             code.pop()
@@ -165,6 +177,7 @@ class _Writer:
                     self.written.functions.append("")
                     self.written.units.append(1)
                     self.written.costs.append(0)
+                    self.written.strategies.append("NumPy")
             else:
                 stretch.append(kernel)
         self.written.texts = [self.module.text(), barrier_text()] if number else []
@@ -200,6 +213,7 @@ class _Writer:
             self.written.functions.append(function)
             self.written.units.append(units)
             self.written.costs.append(cost)
+            self.written.strategies.append(self.strategy)
             self.written.cost += cost
             if guarded and any(x.place == "output" and x.state is not None for x in buffers):
                 guarded = False
@@ -239,7 +253,7 @@ class _Team:
 
     def __init__(self, b: Builder, thread: Value, threads: Value, pool: Value):
         self.b, self.thread, self.threads, self.pool = b, thread, threads, pool
-        self.touched: list[tuple[object, bool, bool]] = []  # memory, whether written, whether by thread 0 alone
+        self.touched: list[tuple[tuple, bool, bool]] = []  # memory, whether written, whether by thread 0 alone
 
     def meet(self) -> None:
         """Wait for all threads."""
@@ -261,7 +275,7 @@ class _Team:
             break
         self.touched += [(m, w, alone) for m, w in mine]
 
-    def share(self, units: int, alone: bool, call) -> None:
+    def share(self, units: int, alone: bool, call: Callable[[Value, Value], None]) -> None:
         """Call a kernel with this thread's part of its units."""
         b = self.b
         if alone:
@@ -302,4 +316,3 @@ def _machine(target: Target) -> dict:
 def write_program(program: Program, target: Target) -> Written:
     """Return the LLVM text of a program whose arena is planned."""
     return _Writer(program, target).run()
-

@@ -104,7 +104,7 @@ def emit_tiles(code: Code, tiles: Tiles, unit: Value) -> None:
             code.places[tiles.across] = Place(first, i)
             code.lane, code.width, code.mask = tiles.along, lanes, None
             for e, columns in found.items():
-                code.set(e, columns[i])
+                code.know(e, columns[i])
             for s in tiles.statements:
                 code.store(s)
             code.pop()
@@ -121,6 +121,4 @@ def _rows(code: Code, element: Expr, tiles: Tiles) -> list[Value]:
     factor = expr.terms(element.args[0])[1][tiles.along]
     base, _, _ = code.split(element.args[0])
     type = kind_type(element.data.kind, tiles.lanes)
-    return [
-        b.load(type, code.pointer(element.data, (base[0], base[1] + factor * i))) for i in range(tiles.lanes)
-    ]
+    return [b.load(type, code.pointer(element.data, (base[0], base[1] + factor * i))) for i in range(tiles.lanes)]
