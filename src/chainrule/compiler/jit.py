@@ -11,7 +11,7 @@ import copy
 import functools
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,6 +30,9 @@ from chainrule.core.graph import Graph
 from chainrule.core.precision import Operands, name_of, operand_dtype
 from chainrule.core.primitive import TensorType
 from chainrule.core.tensor import Tensor
+
+if TYPE_CHECKING:
+    from chainrule.compiler.explanation import Explanation
 
 __all__ = ["JitFunction", "jit"]
 
@@ -142,12 +145,7 @@ class JitFunction:
             result = fast[0](args) if len(args) == fast[0].count else MISS
             if result is not MISS:
                 return result
-        leaves, structure = tree.flatten(self._static.marked(args, kwargs))
-        leaves = [Tensor(np.array(leaf)) if isinstance(leaf, np.ndarray) else leaf for leaf in leaves]
-        key = (structure, local.grad, tuple([_describe(leaf) for leaf in leaves]), operands)
-        variant = self._find(key)
-        if variant is None:
-            variant = self._trace(key, leaves, structure)
+        variant, leaves = self._variant(args, kwargs, operands)
         result = variant.run(leaves)
         self._fast = None
         if not kwargs and variant.caller is not None and len(args) == variant.caller.count:
@@ -199,6 +197,13 @@ class JitFunction:
         """
         return many(self, arguments, indices, partial)
 
+    def _variant(self, args: tuple, kwargs: dict, operands: Any) -> tuple[Variant, list[Any]]:
+        """Return the variant for a call, traced if there is none yet, and the leaves of its arguments."""
+        leaves, structure = tree.flatten(self._static.marked(args, kwargs))
+        leaves = [Tensor(np.array(leaf)) if isinstance(leaf, np.ndarray) else leaf for leaf in leaves]
+        key = (structure, context.local.grad, tuple([_describe(leaf) for leaf in leaves]), operands)
+        return self._find(key) or self._trace(key, leaves, structure), leaves
+
     def _find(self, key: tuple) -> Variant | None:
         for variant in reversed(self.variants):
             if variant.key == key and variant.guards.changed() is None and variant.fits():
@@ -235,6 +240,37 @@ class JitFunction:
         position = next(i for i, (a, b) in enumerate(zip(last.key[2], key[2], strict=True)) if a != b)
         was, now = last.key[2][position], key[2][position]
         return f"argument {last.labels[position]} was {_words(was)}, now {_words(now)}"
+
+    def explain(self, *args: Any, measure: bool = True, **kwargs: Any) -> Explanation:
+        """Return what the compiled step consists of: its kernels, what each fuses, moves and takes, and how fast it is.
+
+        Each kernel is run alone, on copies: the state stays as it is, and the random generator too.
+
+        Args:
+            *args, **kwargs: arguments of a call, which is compiled if it was not yet, and not run; default those of
+                the newest variant, with random numbers in their place.
+            measure: whether to run the kernels, for a second or two; default True.
+
+        Returns:
+            An `Explanation`: its `rows` hold the numbers, and printing it gives a table.
+
+        Raises:
+            TraceError: without arguments, if the function was never called; where this system runs no compiled code.
+            MemoryError: there is no memory for a second set of temporaries.
+
+        Example:
+            >>> import chainrule as cr
+            >>> f = cr.jit(lambda x: cr.exp(x).sum() * 2)
+            >>> plan = f.explain(cr.ones((64, 64)), measure=False)
+            >>> [row.name for row in plan.rows], plan.flops > 64 * 64
+            (['exp + sum + multiply'], True)
+        """
+        operands = context.local.precision if self.precision is None else self._operands
+        if not args and not kwargs:
+            self.graph()
+            return self.variants[-1].explain(None, measure)
+        variant, leaves = self._variant(args, kwargs, operands)
+        return variant.explain(leaves, measure)
 
     def graph(self) -> Graph:
         """Return the graph of the newest variant.

@@ -27,7 +27,7 @@ from chainrule.compiler.schedule import schedule
 from chainrule.core.dtypes import DType
 from chainrule.core.graph import Equation, Graph
 
-__all__ = ["Plan", "compile_graph", "numpy_dtype", "plan_for", "scheduled"]
+__all__ = ["Plan", "compile_graph", "numpy_dtype", "plan_for", "scheduled", "simplified", "text_digest"]
 
 LARGEST = 16 << 20  # bytes of computed constants beyond which a step is not kept on the disk
 
@@ -88,7 +88,7 @@ def plan_for(graph: Graph, takes: Mapping[int, int]) -> Plan:
         if plan is not None:
             return plan
     start = time.perf_counter()
-    simple = _simplified(graph)
+    simple = simplified(graph)
     plan = compile_graph(simple, takes, target)
     plan.seconds = time.perf_counter() - start
     payload = form and _payload(plan, form, simple)
@@ -97,7 +97,8 @@ def plan_for(graph: Graph, takes: Mapping[int, int]) -> Plan:
     return plan
 
 
-def _simplified(graph: Graph) -> Graph:
+def simplified(graph: Graph) -> Graph:
+    """Return a graph after the passes."""
     from chainrule.compiler.passes import simplify
 
     return simplify(graph)
@@ -186,7 +187,7 @@ def _found(payload: bytes | None, form: Canonical, graph: Graph) -> Plan | None:
     if payload is None:
         return None
     header, data = cache.unpack(payload)
-    simple = _simplified(graph) if header["graph_digest"] else None
+    simple = simplified(graph) if header["graph_digest"] else None
     if simple is not None and _graph_digest(simple) != header["graph_digest"]:
         return None
     stretches = [x if isinstance(x, str) else _call_from_json(x, simple) for x in header["stretches"]]

@@ -22,7 +22,7 @@ from chainrule.core.errors import ChainruleError
 from chainrule.core.graph import Graph
 from chainrule.ops.printing import quiet
 
-__all__ = ["NativeExecutor"]
+__all__ = ["Memory", "NativeExecutor"]
 
 ALIGN = 128
 PER_MICROSECOND = 20_000.0  # units of cost that one thread does in a microsecond
@@ -53,7 +53,7 @@ class NativeExecutor:
         self.count = llvm_step.FIRST + plan.inputs + len(self.types) + len(self.constants)
         self.cost = plan.cost / PER_MICROSECOND
         self.lock = threading.Lock()
-        self._memory: _Memory | None = None
+        self._memory: Memory | None = None
 
     def address(self, name: str) -> int:
         """Return the address of one of its functions."""
@@ -80,20 +80,38 @@ class NativeExecutor:
         """
         if self.lock.acquire(blocking=False):
             try:
-                return self._run(self.memory(), inputs, owned)
+                return self.run_in(self.memory(), inputs, owned)
             finally:
                 self.lock.release()
-        return self._run(_Memory(self), inputs, owned)
+        return self.run_in(self.new_memory(), inputs, owned)
 
-    def memory(self) -> _Memory:
+    def memory(self) -> Memory:
         """Return the memory of calls that do not overlap."""
         if self._memory is None:
-            self._memory = _Memory(self)
+            self._memory = self.new_memory()
         return self._memory
 
-    def _run(self, memory: _Memory, inputs: Sequence[np.ndarray], owned: Sequence[bool]) -> list[np.ndarray]:
-        context = memory.context
+    def new_memory(self) -> Memory:
+        """Return memory for one more call at a time."""
+        return Memory(self)
+
+    def run_in(self, memory: Memory, inputs: Sequence[np.ndarray], owned: Sequence[bool]) -> list[np.ndarray]:
+        """Run the step in a memory that nobody else uses meanwhile; see `__call__`."""
         memory.flag[0] = 0
+        kept, outputs = self.place(memory, inputs, owned)
+        pool = thread_pool()
+        for stretch in self.stretches:
+            if isinstance(stretch, Call):
+                self.call(stretch, memory, kept, outputs)
+            elif pool.run(stretch, memory.address, None, self.cost):
+                self._explain(kept)
+        return outputs
+
+    def place(
+        self, memory: Memory, inputs: Sequence[np.ndarray], owned: Sequence[bool]
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Put the addresses of inputs and outputs into the context, and return both as they lie in memory."""
+        context = memory.context
         kept = [x if x.flags.c_contiguous else np.ascontiguousarray(x) for x in inputs]
         place = llvm_step.FIRST
         for array in kept:
@@ -111,15 +129,10 @@ class NativeExecutor:
             else:
                 outputs.append(np.empty(shape, dtype))
             context[place + number] = outputs[-1].ctypes.data
-        pool = thread_pool()
-        for stretch in self.stretches:
-            if isinstance(stretch, Call):
-                self._call(stretch, memory, kept, outputs)
-            elif pool.run(stretch, memory.address, None, self.cost):
-                self._explain(kept)
-        return outputs
+        return kept, outputs
 
-    def _call(self, kernel: Call, memory: _Memory, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
+    def call(self, kernel: Call, memory: Memory, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
+        """Call a reference on what lies in memory."""
         (equation,) = kernel.equations
         arrays = [self._array(v, memory, inputs, outputs) for v in kernel.inputs]
         found = equation.primitive.run(arrays, dict(equation.attributes))
@@ -127,7 +140,7 @@ class NativeExecutor:
             self._array(view, memory, inputs, outputs)[...] = array
 
     def _array(
-        self, view: View, memory: _Memory, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]
+        self, view: View, memory: Memory, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]
     ) -> np.ndarray:
         """Return a tensor of the program as a NumPy array over its memory."""
         buffer = view.buffer
@@ -150,7 +163,7 @@ class NativeExecutor:
         )
 
 
-class _Memory:
+class Memory:
     """What one run needs: the context, the arena, private scratch for each thread, and the flag."""
 
     def __init__(self, executor: NativeExecutor):
