@@ -101,7 +101,8 @@ def test_a_whole_step_compiles_with_clipping_averaging_and_schedule():
         step = cr.jit(step) if compiled else step
         norms = [step().item() for _ in range(15)]
         runs.append((norms, w.tolist(), average.averages["0"].tolist(), schedule.get_last_lr()))
-    assert runs[0] == runs[1]
+    for eager, native in zip(*runs, strict=True):
+        np.testing.assert_allclose(native, eager, rtol=1e-5)
     assert len(step.variants) == 1
 
 

@@ -69,7 +69,9 @@ def test_a_compiled_step_moves_the_rate_without_a_retrace(maker):
             step(cr.asarray([1.0, 0.5]))
             history.append((schedule.get_last_lr(), w.tolist()))
         runs.append(history)
-    assert runs[0] == runs[1]
+    for eager, native in zip(*runs, strict=True):
+        for a, b in zip(eager, native, strict=True):
+            np.testing.assert_allclose(b, a, rtol=1e-6)
     assert len(step.variants) == 1
 
 
