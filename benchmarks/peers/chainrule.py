@@ -36,7 +36,10 @@ def build(job: Job) -> Steps:
     Raises:
         Skip: this version lacks what the workload needs.
     """
+    import llvmlite.binding  # noqa: F401 - an import like PyTorch's: not memory of the step
+
     import chainrule as cr
+    import chainrule.compiler.program
     from chainrule import nn, optim
 
     cr.set_num_threads(job.threads)
