@@ -10,6 +10,7 @@ import pytest
 import chainrule as cr
 from chainrule import data, metrics, nn, optim
 from chainrule.core.errors import ChainruleError, NonFiniteError, SettingError
+from chainrule.testing import assert_near
 from chainrule.train import Callback, Checkpoints, EarlyStopping, Trainer
 
 MODES = pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
@@ -81,7 +82,10 @@ def test_it_does_what_the_loop_by_hand_does(compiled):
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    assert_same(weights(model), weights(by_hand))
+    if not compiled:
+        assert_same(weights(model), weights(by_hand))
+    for name, value in weights(by_hand).items():
+        assert_near(weights(model)[name], value, name)
 
 
 @MODES
