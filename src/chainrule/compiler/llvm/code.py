@@ -220,7 +220,9 @@ class Code:
             mask = self._masked(where)
             pointer = self.pointer(buffer, base)
             wide = type.wide(self.width)
-            return self.b.load(wide, pointer) if mask is None else self.b.masked_load(wide, pointer, mask)
+            if mask is None:
+                return self.b.load(wide, pointer)
+            return self.b.masked_load(wide, pointer, mask, zeros=where is not None)
         index = self.b.lanes("i64", [step * i for i in range(self.width)]) if step else None
         if rest is not None:
             index = rest if index is None else self.b.binary("add", index, rest)

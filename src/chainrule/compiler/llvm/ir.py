@@ -407,17 +407,23 @@ class Builder:
             value = self.cast("zext", value, "i8")
         self.lines.append(f"store {value.type} {value.text}, ptr {pointer.text}, align {value.type.bytes}")
 
-    def masked_load(self, type: Type, pointer: Value, mask: Value) -> Value:
+    def masked_load(self, type: Type, pointer: Value, mask: Value, *, zeros: bool = True) -> Value:
         """Return elements where the mask holds, 0 elsewhere; nothing else is touched.
 
-        Of a constant mask with a single lane that element is in all lanes: LLVM 22 takes a product of vectors for 0 in
-        lanes where one of them is known to be 0, though the other may be 0 / 0, and drops the selection after it.
+        Args:
+            type: of the vector.
+            pointer: of the first element.
+            mask: one bit per lane.
+            zeros: whether it matters what stands elsewhere. Without, a single element may stand in all lanes: LLVM 22
+                takes a product for 0 in lanes where one factor is known to be 0, though the other may be 0 / 0, and
+                drops the selection after it.
         """
         if type.kind == "i1":
-            return self.cast("trunc", self.masked_load(type.of("i8"), pointer, mask), "i1")
+            return self.cast("trunc", self.masked_load(type.of("i8"), pointer, mask, zeros=zeros), "i1")
         only = _only_lane(mask)
         if only is not None:
-            return self.splat(self.load(type.wide(1), self.offset(pointer, only, type.kind)), type.lanes)
+            value = self.load(type.wide(1), self.offset(pointer, only, type.kind))
+            return self.insert(self.zero(type), value, only) if zeros else self.splat(value, type.lanes)
         name = f"llvm.masked.load.{type.suffix}.p0"
         self.module.declare(name, type, [PTR, I32, mask.type, type])
         return self.emit(
