@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import copy
-import os
 import pickle
-import threading
 
 import numpy as np
 import pytest
+from tests.compiler.networks import Net, f32, matrix, tensors_of
 
 import chainrule as cr
-from chainrule import nn, optim
-from chainrule.core.errors import ChainruleError
+from chainrule import optim
 from chainrule.testing import assert_close, assert_equal
-
-
-def f32(value):
-    return cr.asarray(np.array(value, np.float32))
-
-
-def matrix():
-    return f32(np.arange(16).reshape(4, 4) / 10)
 
 
 def both_ways(step, cells, calls=4):
@@ -170,35 +160,6 @@ def test_outputs_that_are_constants():
 
 
 # ---------------------------------------------------------------------------------------------------- who else holds it
-class Net:
-    """A network with its jitted training step."""
-
-    def __init__(self):
-        cr.manual_seed(3)
-        self.model = nn.Sequential(nn.Linear(6, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
-        self.optimizer = optim.Adam(self.model.parameters(), lr=0.01)
-        rng = np.random.default_rng(1)
-        self.x = cr.asarray(rng.normal(size=(16, 6)).astype(np.float32))
-        self.y = cr.asarray(rng.integers(0, 3, 16))
-
-        @cr.jit
-        def step(x, y):
-            loss = nn.functional.cross_entropy(self.model(x), y)
-            self.optimizer.zero_grad()
-            loss.backward()
-            self.optimizer.step()
-            return loss
-
-        self.step = step
-
-    def run(self, steps=3):
-        for _ in range(steps):
-            self.step(self.x, self.y)
-
-    def state(self):
-        return [p.numpy().copy() for p in (*self.model.parameters(), *self.model.buffers())]
-
-
 HOLDERS = {
     "numpy": lambda net: [p.numpy() for p in net.model.parameters()],
     "numpy view": lambda net: [p.numpy()[..., 1:] for p in net.model.parameters()],
@@ -208,19 +169,11 @@ HOLDERS = {
     "slice": lambda net: [p.detach()[..., :2] for p in net.model.parameters()],
     "reshape": lambda net: [p.detach().reshape((-1,)) for p in net.model.parameters()],
     "state_dict": lambda net: list(net.model.state_dict().values()),
-    "optimizer": lambda net: _tensors(net.optimizer.state_dict()),
+    "optimizer": lambda net: tensors_of(net.optimizer.state_dict()),
     "deepcopy": lambda net: list(copy.deepcopy(net.model).parameters()),
     "pickle": lambda net: list(pickle.loads(pickle.dumps(net.model)).parameters()),
     "assigned elsewhere": lambda net: [cr.zeros_like(p).assign_(p.detach()) for p in net.model.parameters()],
 }
-
-
-def _tensors(tree):
-    if isinstance(tree, dict):
-        return [t for item in tree.values() for t in _tensors(item)]
-    if isinstance(tree, list | tuple):
-        return [t for item in tree for t in _tensors(item)]
-    return [tree] if isinstance(tree, cr.Tensor | np.ndarray) else []
 
 
 @pytest.mark.parametrize("holder", HOLDERS)
@@ -314,123 +267,3 @@ def test_a_moving_average_beside_the_parameters():
         want = [a * np.float32(0.9) + p.numpy() * np.float32(0.1) for a, p in zip(want, net.model.parameters())]
     for a, value in zip(average, want, strict=True):
         assert_close(a, value, rtol=1e-5)
-
-
-# ---------------------------------------------------------------------------------------------------- steps that stop
-@pytest.mark.parametrize("warm", [0, 1, 4])
-def test_a_label_out_of_range_changes_no_state(warm):
-    net = Net()
-    net.run(warm)
-    before = net.state(), [np.array(t) for t in map(np.asarray, _numbers(net.optimizer.state_dict()))]
-    wrong = cr.asarray(np.full(16, 7))
-    for _ in range(2):
-        with pytest.raises(ChainruleError):
-            net.step(net.x, wrong)
-    for got, want in zip(net.state(), before[0], strict=True):
-        assert_equal(got, want)
-    for got, want in zip(map(np.asarray, _numbers(net.optimizer.state_dict())), before[1], strict=True):
-        assert_equal(got, want)
-    other = Net()
-    other.run(warm + 3)
-    net.run(3)
-    for got, want in zip(net.state(), other.state(), strict=True):
-        assert_equal(got, want)
-
-
-def _numbers(tree):
-    return [t.numpy() if isinstance(t, cr.Tensor) else t for t in _tensors(tree)]
-
-
-def test_an_index_out_of_range_behind_an_update_changes_no_state():
-    table, count = matrix(), f32([0.0])
-
-    @cr.jit
-    def step(i):
-        count.assign_(count + 1)
-        row = table[i]
-        table.assign_(table * 2)
-        return row
-
-    step(cr.asarray(np.array([1, 2])))
-    for _ in range(2):
-        with pytest.raises(ChainruleError):
-            step(cr.asarray(np.array([1, 9])))
-    assert (count.item(), table[1, 0].item()) == (1.0, pytest.approx(0.8))
-
-
-# ---------------------------------------------------------------------------------------------- threads, processes
-def test_two_python_threads_train_two_networks():
-    nets, alone = [Net(), Net()], Net()
-    alone.run(30)
-    threads = [threading.Thread(target=net.run, args=(30,)) for net in nets]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for net in nets:
-        for got, want in zip(net.state(), alone.state(), strict=True):
-            assert_equal(got, want)
-
-
-def test_one_jitted_function_in_several_threads():
-    weights = matrix()
-    f = cr.jit(lambda x: cr.tanh(x @ weights).sum(axis=0))
-    inputs = [f32(np.full((32, 4), n / 7)) for n in range(4)]
-    want = [f(x).numpy() for x in inputs]
-    wrong = []
-
-    def work(number):
-        for _ in range(200):
-            if not np.array_equal(f(inputs[number]).numpy(), want[number]):
-                wrong.append(number)
-
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_forked_process_trains_on_its_own_copy():
-    net, other = Net(), Net()
-    net.run(3)
-    other.run(6)
-    read, write = os.pipe()
-    child = os.fork()
-    if not child:
-        try:
-            net.run(3)
-            os.write(write, b"".join(value.tobytes() for value in net.state()))
-        finally:
-            os._exit(0)
-    os.close(write)
-    with os.fdopen(read, "rb") as pipe:
-        told = pipe.read()
-    os.waitpid(child, 0)
-    assert told == b"".join(value.tobytes() for value in other.state())
-    net.run(3)
-    for got, want in zip(net.state(), other.state(), strict=True):
-        assert_equal(got, want)
-
-
-# ---------------------------------------------------------------------------------------------------- odd arrays
-def test_inputs_that_are_strided_reversed_or_repeated():
-    base = np.arange(48, dtype=np.float32).reshape(6, 8)
-    f = cr.jit(lambda x: x * 2 + x.sum(axis=0))
-    for x in (base[:4, :4], base[::-1, ::2][:4], base.T[:4, :4], np.broadcast_to(base[0, :4], (4, 4)), base[2:, 4:]):
-        for _ in range(2):
-            tensor = cr.asarray(x, copy=False)
-            assert_close(f(tensor), x * 2 + x.sum(axis=0))
-
-
-def test_inputs_at_any_byte():
-    memory = np.zeros(4 * 64 + 1, np.uint8)
-    x = np.frombuffer(memory.data, np.float32, 64, offset=1)
-    memory[1:] = np.arange(64, dtype=np.float32).view(np.uint8)
-    assert not x.flags.aligned
-    f = cr.jit(lambda x: x * 2 + x.sum())
-    for _ in range(2):
-        assert_close(f(cr.asarray(x, copy=False)), np.arange(64) * 2.0 + 2016)

@@ -15,6 +15,7 @@ import os
 import pathlib
 import stat
 import sys
+import threading
 from collections.abc import Iterator
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "distrust",
     "futex_number",
     "has_function",
+    "interrupts_wait",
     "peak_memory",
     "permanent_memory",
     "signals_blocked",
@@ -142,6 +144,25 @@ def signals_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def interrupts_wait() -> Iterator[None]:
+    """Let Ctrl-C wait until the block is done: what the block changes is changed whole."""
+    import signal
+
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield  # Python handles signals in the main thread
+        return
+    came: list[tuple] = []
+    signal.signal(signal.SIGINT, lambda *what: came.append(what))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if came:
+            handler(*came[-1])
 
 
 def distrust(folder: pathlib.Path) -> str | None:

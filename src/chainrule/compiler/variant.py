@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from chainrule.compiler.guards import Guards
 from chainrule.compiler.native import executor_for
 from chainrule.compiler.pullback import Pullback
 from chainrule.compiler.results import Output
+from chainrule.compiler.system import interrupts_wait
 from chainrule.core import tree
 from chainrule.core.context import local
 from chainrule.core.errors import TraceError
@@ -108,13 +110,14 @@ class Variant:
             self._refuse_aliases(leaves)
         self.prepare()
         inputs = [self._input(place, leaves) for place in self.sources]
-        arrays = self.executor(inputs, self._owned(inputs))
         outputs: dict[int, Tensor] = {}
-        if self.live and local.grad:
-            outputs = {index: Tensor(arrays[index]) for index in self.live}
-            edges = [self._edge(place, leaves) for place in self.sources]
-            self.pullback.connect(inputs, edges, list(outputs.values()))
-        self._update(leaves, arrays, outputs)
+        with interrupts_wait() if self.writes else nullcontext():
+            arrays = self.executor(inputs, self._owned(inputs))
+            if self.live and local.grad:
+                outputs = {index: Tensor(arrays[index]) for index in self.live}
+                edges = [self._edge(place, leaves) for place in self.sources]
+                self.pullback.connect(inputs, edges, list(outputs.values()))
+            self._update(leaves, arrays, outputs)
         items = [self._result(item, arrays, outputs) if isinstance(item, Output) else item for item in self.results]
         return tree.unflatten(self.structure, items)
 
