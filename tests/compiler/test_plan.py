@@ -35,7 +35,7 @@ STEP = """
         setattr(module, name, call)
 
     counted(plan, "compile_text", "compile")
-    counted(plan, "schedule", "schedule")
+    counted(plan, "scheduled", "schedule")
     counted(plan, "simplified", "simplify")
 
     cr.manual_seed(3)
@@ -55,7 +55,8 @@ STEP = """
 
     x = cr.asarray(np.linspace(-1, 1, 18, dtype=np.float32).reshape(3, 6))
     losses = [step(x, cr.asarray([0, 3, 1])).item().hex() for _ in range(3)]
-    print(calls["compile"], calls["schedule"], calls["simplify"], *losses)
+    digest = step.variants[0].executor.plan.text_digest
+    print(calls["compile"], calls["schedule"], calls["simplify"], digest, *losses)
 """
 PLAIN, CALLING = "scores", "cr.linalg.inv(cr.eye(4) + scores.T @ scores)[:3]"
 
@@ -96,7 +97,7 @@ def test_a_second_process_compiles_nothing(folder):
     assert first[:3] == ["1", "1", "1"]
     assert second[:3] == ["0", "0", "0"]
     assert first[3:] == second[3:]
-    assert len(set(first[3:])) == 3  # the step trains
+    assert len(set(first[4:])) == 3  # the step trains
 
 
 def test_a_second_process_finds_the_references_that_are_called(folder):
@@ -108,7 +109,9 @@ def test_a_second_process_finds_the_references_that_are_called(folder):
 
 def test_without_a_cache_each_process_compiles(folder, monkeypatch):
     monkeypatch.setenv("CHAINRULE_CACHE", "off")
-    assert [run(PLAIN)[:3], run(PLAIN)[:3]] == [["1", "1", "1"]] * 2
+    first, second = run(PLAIN), run(PLAIN)
+    assert first[:3] == ["1", "1", "1"]
+    assert first == second  # the code too: nothing in it depends on where an object lies or on the hash's seed
     assert not folder.exists()
 
 

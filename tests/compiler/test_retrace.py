@@ -392,11 +392,13 @@ def test_the_environment_variable(tmp_path):
     assert run.returncode == 1
     assert run.stderr.splitlines()[-1] == (
         "chainrule.core.errors.ChainruleError: "
-        "CHAINRULE_SHOW takes graph, retrace; got 'retraces'; did you mean 'retrace'?"
+        "CHAINRULE_SHOW takes graph, passes, kernels, llvm, asm, retrace; got 'retraces'; did you mean 'retrace'?"
     )
 
 
 def test_a_wrong_word_is_an_error():
     with pytest.raises(ChainruleError) as error, cr.show("retrase"):
         pass
-    assert error.value.message == ("CHAINRULE_SHOW takes graph, retrace; got 'retrase'; did you mean 'retrace'?")
+    assert error.value.message == (
+        "CHAINRULE_SHOW takes graph, passes, kernels, llvm, asm, retrace; got 'retrase'; did you mean 'retrace'?"
+    )

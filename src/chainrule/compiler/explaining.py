@@ -25,9 +25,8 @@ from chainrule.compiler.llvm.alone import Alone, load_alone, repeats_place
 from chainrule.compiler.llvm.machine import Loaded, Target, compile_text, host_target
 from chainrule.compiler.llvm.peak import Peak, peak, raise_peak
 from chainrule.compiler.llvm.pool import thread_pool
-from chainrule.compiler.llvm.step import SERIAL_COST, Written, write_program
-from chainrule.compiler.ordering import plan_arena
-from chainrule.compiler.plan import simplified, text_digest
+from chainrule.compiler.llvm.step import SERIAL_COST, Written
+from chainrule.compiler.plan import scheduled, simplified, text_digest
 from chainrule.compiler.program import NativeExecutor
 from chainrule.compiler.schedule import Scheduler
 from chainrule.core.graph import Equation, Graph, Variable
@@ -57,10 +56,7 @@ def explain(
         MemoryError: there is no memory for a second set of temporaries.
     """
     target = host_target()
-    scheduler = Scheduler(simplified(graph), target.lanes(32), takes)
-    program = scheduler.run()
-    plan_arena(program)
-    written = write_program(program, target)
+    scheduler, program, written = scheduled(simplified(graph), takes, target)
     rows = rows_of(scheduler, program, written)
     plan, threads = executor.plan, thread_pool().size
     seconds, best = None, None

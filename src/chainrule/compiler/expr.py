@@ -39,9 +39,10 @@ class Expr:
         free: the axis variables and symbols that it depends on.
         cost: a measure of its arithmetic, counting shared parts once per use.
         low, high: range of an index, where known.
+        number: counts expressions as they are made, so that what depends on an order is the same in each process.
     """
 
-    __slots__ = ("__weakref__", "args", "cost", "data", "free", "high", "kind", "low", "op")
+    __slots__ = ("__weakref__", "args", "cost", "data", "free", "high", "kind", "low", "number", "op")
 
     op: str
     kind: str
@@ -51,6 +52,7 @@ class Expr:
     cost: int
     low: int | None
     high: int | None
+    number: int
 
     @property
     def is_float(self) -> bool:
@@ -83,6 +85,7 @@ def _make(
         found.op, found.kind, found.args, found.data, found.low, found.high = op, kind, args, data, low, high
         found.free = frozenset().union(*(a.free for a in args)) if args else frozenset()
         found.cost = sum(a.cost for a in args) + _COSTS.get(op, 1)
+        found.number = next(_count)
         _interned[key] = found
     return found
 
@@ -95,6 +98,7 @@ _COSTS = {
     ),
 }
 _fresh = iter(range(1 << 62))
+_count = iter(range(1 << 62))
 
 
 def axis(extent: int) -> Expr:
@@ -154,7 +158,7 @@ def affine(offset: int, parts: dict[Expr, int]) -> Expr:
         low += min(c * v.low, c * v.high)
         high += max(c * v.low, c * v.high)
     args: list[Expr] = []
-    for v, c in sorted(parts.items(), key=lambda item: id(item[0])):
+    for v, c in sorted(parts.items(), key=lambda item: item[0].number):
         args += [v, index(c)]
     return _make("affine", "i64", tuple(args), offset, low if known else None, high if known else None)
 

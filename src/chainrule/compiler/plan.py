@@ -10,8 +10,9 @@ passes again, and nothing else does. An entry holds no address; constants that t
 from __future__ import annotations
 
 import hashlib
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,10 +21,11 @@ import numpy as np
 from chainrule.compiler.canonical import Canonical, canonical
 from chainrule.compiler.kernels import Buffer, Call, Program, View
 from chainrule.compiler.llvm import cache
-from chainrule.compiler.llvm.machine import Target, compile_text, host_target
+from chainrule.compiler.llvm.machine import Target, assembly, compile_text, host_target
 from chainrule.compiler.llvm.step import Written, write_program
 from chainrule.compiler.ordering import plan_arena
-from chainrule.compiler.schedule import schedule
+from chainrule.compiler.schedule import Scheduler
+from chainrule.core.config import shows
 from chainrule.core.dtypes import DType
 from chainrule.core.graph import Equation, Graph
 
@@ -83,12 +85,12 @@ def plan_for(graph: Graph, takes: Mapping[int, int]) -> Plan:
     """
     target, form = host_target(), canonical(graph, takes)
     name = form and cache.key(form.material, target)
-    if form and name:
+    if form and name and not any(map(shows, ("passes", "llvm", "asm"))):
         plan = _found(cache.lookup(name), form, graph)
         if plan is not None:
             return plan
     start = time.perf_counter()
-    simple = simplified(graph)
+    simple = simplified(graph, _show_pass if shows("passes") else None)
     plan = compile_graph(simple, takes, target)
     plan.seconds = time.perf_counter() - start
     payload = form and _payload(plan, form, simple)
@@ -97,18 +99,25 @@ def plan_for(graph: Graph, takes: Mapping[int, int]) -> Plan:
     return plan
 
 
-def simplified(graph: Graph) -> Graph:
-    """Return a graph after the passes."""
+def simplified(graph: Graph, after: Callable[[str, Graph], None] | None = None) -> Graph:
+    """Return a graph after the passes; `after` sees it after each."""
     from chainrule.compiler.passes import simplify
 
-    return simplify(graph)
+    return simplify(graph, after)
 
 
-def scheduled(graph: Graph, takes: Mapping[int, int] | None, target: Target) -> tuple[Program, Written]:
-    """Return the kernels of a graph after the passes, with their memory planned, and their text."""
-    program = schedule(graph, target.lanes(32), takes)
+def _show_pass(name: str, graph: Graph) -> None:
+    sys.stderr.write(f"after {name}: {len(graph.equations)} operations\n{graph}\n")
+
+
+def scheduled(
+    graph: Graph, takes: Mapping[int, int] | None, target: Target
+) -> tuple[Scheduler, Program, Written]:
+    """Return the scheduler of a graph after the passes, its kernels with their memory planned, and their text."""
+    scheduler = Scheduler(graph, target.lanes(32), takes or {})
+    program = scheduler.run()
     plan_arena(program)
-    return program, write_program(program, target)
+    return scheduler, program, write_program(program, target)
 
 
 def compile_graph(graph: Graph, takes: Mapping[int, int] | None = None, target: Target | None = None) -> Plan:
@@ -120,7 +129,11 @@ def compile_graph(graph: Graph, takes: Mapping[int, int] | None = None, target: 
         target: the instruction set; default the host's.
     """
     target = target or host_target()
-    program, written = scheduled(graph, takes, target)
+    _, program, written = scheduled(graph, takes, target)
+    if written.texts and shows("llvm"):
+        sys.stderr.write("\n".join(written.texts))
+    if written.texts and shows("asm"):
+        sys.stderr.write(assembly(written.texts, target))
     temporaries = {b for x in program.kernels for b in x.writes if b.place == "arena"}
     largest = sorted(temporaries, key=lambda b: (-b.nbytes, b.slot))[:3]
     return Plan(

@@ -12,10 +12,12 @@ import numpy as np
 from chainrule.compiler.caller import ALONE, Caller, caller_for, owned
 from chainrule.compiler.guards import Guards
 from chainrule.compiler.native import executor_for
+from chainrule.compiler.program import NativeExecutor
 from chainrule.compiler.pullback import Pullback
 from chainrule.compiler.results import Output
 from chainrule.compiler.system import interrupts_wait
 from chainrule.core import tree
+from chainrule.core.config import shows
 from chainrule.core.context import local
 from chainrule.core.errors import TraceError
 from chainrule.core.graph import Graph, Variable
@@ -126,11 +128,12 @@ class Variant:
         if self.executor is None:
             self.executor = executor_for(self.graph, self._takes())
             self.caller = caller_for(self)
+            if shows("kernels") and isinstance(self.executor, NativeExecutor):
+                sys.stderr.write(f"{self.explain(None, True)}\n")
 
     def explain(self, leaves: list[Any] | None, measure: bool) -> Explanation:
         """Return what the compiled graph consists of; without leaves the arguments are random numbers."""
         from chainrule.compiler.explaining import explain
-        from chainrule.compiler.program import NativeExecutor
 
         self.prepare()
         if not isinstance(self.executor, NativeExecutor):

@@ -31,8 +31,9 @@ class Switch:
 SWITCHES = (
     Switch(
         "CHAINRULE_SHOW",
-        ("graph", "retrace"),
-        "Print stages of `cr.jit` to standard error: the traced graph; the reason of each re-trace. "
+        ("graph", "passes", "kernels", "llvm", "asm", "retrace"),
+        "Print stages of `cr.jit` to standard error: the traced graph; the graph after each pass that changed it; the "
+        "kernels, measured, as `explain()` has them; LLVM's text; assembly language; the reason of each re-trace. "
         "Separate words by commas.",
     ),
     Switch("CHAINRULE_DATA", (), "The folder with data sets in their official file formats."),
@@ -82,7 +83,7 @@ def show(*words: str) -> Iterator[None]:
     """Print the named stages of `cr.jit` to standard error inside the block.
 
     Args:
-        words: any of "graph", "retrace".
+        words: any of "graph", "passes", "kernels", "llvm", "asm", "retrace".
 
     Raises:
         ChainruleError: an unknown word; the message lists the valid ones.
