@@ -12,6 +12,16 @@ import subprocess
 import sys
 
 import pytest
+from tests.compiler.robust_jobs import Training
+
+from chainrule.compiler import system
+from chainrule.compiler.llvm.machine import Target, _binding, _host_flags, describe_target
+from chainrule.compiler.llvm.step import write_program
+from chainrule.compiler.native import references
+from chainrule.compiler.ordering import plan_arena
+from chainrule.compiler.passes import simplify
+from chainrule.compiler.schedule import schedule
+from chainrule.core.errors import MachineError
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="limits, forks and signals are tested on Linux")
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -60,12 +70,8 @@ def test_out_of_memory_is_an_error_that_names_the_largest_buffers_and_the_proces
 @pytest.mark.parametrize("name", ["mlp", "cnn"])
 @pytest.mark.parametrize("target", ["native", "avx2", "sse2"])
 def test_each_instruction_set_trains_like_eager_with_the_same_bits_on_two_threads(name, target):
-    from chainrule.compiler.llvm.machine import _host_flags, describe_target
-    from chainrule.compiler.system import architecture
-    from chainrule.core.errors import MachineError
-
     try:
-        wanted = describe_target(target, architecture(), _host_flags()).name
+        wanted = describe_target(target, system.architecture(), _host_flags()).name
     except MachineError as error:
         pytest.skip(str(error))
     used, _, one, two = run(f"train('{name}')", CHAINRULE_TARGET=target).split()
@@ -160,3 +166,27 @@ def test_a_busy_neighbour_changes_no_bit():
 def test_parent_and_child_of_a_fork_train_on():
     one, other = run("forked()").splitlines()
     assert one == other
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn"])
+def test_the_text_of_a_step_compiles_for_the_other_architecture(name, monkeypatch):
+    """Nobody has run it; LLVM at least makes code of it."""
+    llvm = _binding()
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    try:
+        triple = llvm.Target.from_triple("aarch64-unknown-linux-gnu")
+    except RuntimeError:
+        pytest.skip("this llvmlite has no aarch64")
+    with references():
+        training = Training(name)
+        training.run(1)
+    (variant,) = training.step.variants
+    monkeypatch.setattr(system, "architecture", lambda: "aarch64")
+    target = Target("neon", 128, "generic", "+neon", has_fma=True)
+    program = schedule(simplify(variant.graph), target.lanes(32), variant._takes())
+    plan_arena(program)
+    for text in write_program(program, target).texts:
+        module = llvm.parse_assembly(text, llvm.create_context())
+        module.verify()
+        assert triple.create_target_machine(features=target.features, reloc="pic").emit_object(module)
