@@ -80,7 +80,7 @@ def explain(
         seconds=seconds,
         temporaries=plan.arena,
         scratch=plan.scratch,
-        largest=tuple((kind, size, nbytes) for kind, size, nbytes in plan.largest),
+        largest=tuple((kind, size, nbytes) for kind, size, nbytes, _ in plan.largest),
         compile_seconds=plan.seconds,
         from_disk=plan.from_disk,
         peak_gflops=best.gflops if best else None,

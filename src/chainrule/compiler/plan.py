@@ -48,7 +48,7 @@ class Plan:
         constants: arrays that the code reads.
         arena, scratch: bytes of temporaries, and of private memory per thread.
         cost: a measure of the whole work.
-        largest: kind, elements and bytes of the largest temporaries.
+        largest: kind, elements and bytes of the largest temporaries, and the number of the equation that each is for.
         text_digest: of the LLVM text that the code was made from.
         graph_digest: of the simplified graph, where calls name its equations.
         seconds: what it took from the graph to the code.
@@ -65,7 +65,7 @@ class Plan:
     arena: int
     scratch: int
     cost: int
-    largest: list[tuple[str, int, int]] = field(default_factory=list)
+    largest: list[tuple[str, int, int, int]] = field(default_factory=list)
     text_digest: str = ""
     graph_digest: str = ""
     seconds: float = 0.0
@@ -129,13 +129,11 @@ def compile_graph(graph: Graph, takes: Mapping[int, int] | None = None, target: 
         target: the instruction set; default the host's.
     """
     target = target or host_target()
-    _, program, written = scheduled(graph, takes, target)
+    scheduler, program, written = scheduled(graph, takes, target)
     if written.texts and shows("llvm"):
         sys.stderr.write("\n".join(written.texts))
     if written.texts and shows("asm"):
         sys.stderr.write(assembly(written.texts, target))
-    temporaries = {b for x in program.kernels for b in x.writes if b.place == "arena"}
-    largest = sorted(temporaries, key=lambda b: (-b.nbytes, b.slot))[:3]
     return Plan(
         code=compile_text(written.texts, target) if written.texts else b"",
         stretches=written.stretches,
@@ -147,9 +145,22 @@ def compile_graph(graph: Graph, takes: Mapping[int, int] | None = None, target: 
         arena=program.arena,
         scratch=written.scratch,
         cost=written.cost,
-        largest=[(b.kind, b.size, b.nbytes) for b in largest],
+        largest=_largest(scheduler, program, graph),
         text_digest=text_digest(written.texts),
     )
+
+
+def _largest(scheduler: Scheduler, program: Program, graph: Graph) -> list[tuple[str, int, int, int]]:
+    """Return the largest temporaries, each with the equation of the writing kernel that fills most of it."""
+    numbers = {e: n for n, e in enumerate(graph.equations)}
+    writers = {b: x for x in reversed(program.kernels) for b in x.writes if b.place == "arena" and x.equations}
+    found = []
+    for b in sorted(writers, key=lambda b: (-b.nbytes, b.slot))[:3]:
+        sizes = {e: max((v.size for v in e.outputs if v.size <= b.size), default=0) for e in writers[b].equations}
+        equation = max(sizes, key=lambda e: sizes[e])
+        number = numbers.get(scheduler.again.original.get(equation, equation), -1)
+        found.append((b.kind, b.size, b.nbytes, number))
+    return found
 
 
 def text_digest(texts: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from chainrule.compiler.llvm import step as llvm_step
 from chainrule.compiler.llvm.machine import Loaded
 from chainrule.compiler.llvm.pool import thread_pool
 from chainrule.compiler.llvm.runtime import MAX_THREADS
-from chainrule.compiler.plan import Plan, compile_graph, numpy_dtype
+from chainrule.compiler.plan import Plan, compile_graph, numpy_dtype, simplified
 from chainrule.core.errors import ChainruleError
 from chainrule.core.graph import Graph
 from chainrule.ops.printing import quiet
@@ -45,6 +45,7 @@ class NativeExecutor:
 
     def __init__(self, graph: Graph, plan: Plan | None = None):
         self.graph = graph
+        self.compiled = None if plan else graph  # what the plan's numbers of equations mean; None: after the passes
         self.plan = plan = plan or compile_graph(graph)
         self.loaded = Loaded(plan.code) if plan.code else None
         self.types = [(v.shape, v.dtype) for v in graph.outputs]
@@ -172,10 +173,10 @@ class Memory:
         self.flag = np.zeros(1, np.int64)
         try:
             self.arena, self.base = aligned(executor.plan.arena)
+            self.each = -(-executor.plan.scratch // ALIGN) * ALIGN
+            self.scratch, scratch = aligned(self.each * MAX_THREADS)  # pages that nobody touches cost nothing
         except MemoryError:
-            raise MemoryError(_too_large(executor.plan)) from None
-        self.each = -(-executor.plan.scratch // ALIGN) * ALIGN
-        self.scratch, scratch = aligned(self.each * MAX_THREADS)  # pages that nobody touches cost nothing
+            raise MemoryError(_too_large(executor)) from None
         self.context[llvm_step.SCRATCH] = scratch
         self.context[llvm_step.FLAG] = self.flag.ctypes.data
         self.context[llvm_step.ARENA] = self.base
@@ -189,9 +190,23 @@ class Memory:
         return self.arena[start : start + nbytes]
 
 
-def _too_large(plan: Plan) -> str:
-    names = ", ".join(f"{kind}[{size}] {nbytes / 1e6:.0f} MB" for kind, size, nbytes in plan.largest)
+def _too_large(executor: NativeExecutor) -> str:
+    """Return that there is no memory, and what takes most of it."""
+    plan = executor.plan
+    graph = executor.compiled or simplified(executor.graph)
+    names = []
+    for kind, size, nbytes, number in (x for x in plan.largest if 20 * x[2] >= plan.arena):
+        text = f"{_megabytes(nbytes)} ({kind}[{size}])"
+        if number >= 0:
+            e = graph.equations[number]
+            places = e.source and f" at {e.source}", e.module and f" in {e.module}"
+            text += f" for {e.primitive.name}{''.join(places)}"
+        names.append(text)
     return (
-        f"the compiled step needs {plan.arena / 1e6:.0f} MB for temporaries, which this machine does not have; the "
-        f"largest: {names}. Use a smaller batch, or cr.checkpoint."
+        f"{executor.graph.name}: the compiled step needs {_megabytes(plan.arena)} for temporaries, which this machine "
+        f"does not have; the largest: {'; '.join(names)}. Use a smaller batch, or cr.checkpoint."
     )
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.0f} MB"
