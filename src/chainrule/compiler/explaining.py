@@ -8,6 +8,7 @@ often enough for its time to be long beside the clock's steps; the median of som
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import statistics
 import time
@@ -273,7 +274,7 @@ class _Run:
         for n, kernel in enumerate(self.program.kernels):
             if isinstance(kernel, Call):
                 with contextlib.suppress(Exception):  # it may refuse random numbers
-                    times[n] = _called(lambda k=kernel: self.executor.call(k, memory, inputs, outputs))
+                    times[n] = _called(functools.partial(self.executor.call, kernel, memory, inputs, outputs))
             else:
                 assert address is not None
                 threads = None if rows[n].shared else 1

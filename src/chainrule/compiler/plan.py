@@ -176,7 +176,7 @@ _SIMPLE = (
 
 
 def _payload(plan: Plan, form: Canonical, simple: Graph) -> bytes | None:
-    """Return a plan as bytes; None where its constants are too large to be kept."""
+    """Return a plan as bytes; None where constants are too large to be kept, or a call has no equation to name."""
     small = [(n, array) for n, array in enumerate(form.constants) if array.size < 4096]
     own = {(array.shape, array.dtype, array.tobytes()): n for n, array in small}
     same = {id(array): n for n, array in enumerate(form.constants)}
@@ -194,6 +194,8 @@ def _payload(plan: Plan, form: Canonical, simple: Graph) -> bytes | None:
     if sum(map(len, data)) > LARGEST:
         return None
     numbers = {e: n for n, e in enumerate(simple.equations)}
+    if any(e not in numbers for x in plan.stretches if isinstance(x, Call) for e in x.equations):
+        return None
     plan.graph_digest = _graph_digest(simple) if any(isinstance(x, Call) for x in plan.stretches) else ""
     header = {name: getattr(plan, name) for name in _SIMPLE}
     header["constants"] = constants
