@@ -7,16 +7,16 @@ Python. Whatever else comes up, `MISS` sends the call the long way, which is alw
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from chainrule.compiler.endings import Endings, endings_for
 from chainrule.compiler.llvm.many import HEAD, many_steps
 from chainrule.compiler.llvm.pool import prepare
-from chainrule.compiler.llvm.step import FIRST
+from chainrule.compiler.llvm.step import FIRST, HELD
 from chainrule.compiler.program import NativeExecutor
 from chainrule.compiler.results import Output
 from chainrule.core import tree
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["MISS", "Caller", "caller_for", "owned"]
 
 MISS = object()
-SMALL = 1 << 16  # bytes of an output that is copied out of fixed memory rather than allocated
 
 
 def _references() -> int:
@@ -58,25 +57,10 @@ def caller_for(variant: Variant) -> Caller | None:
     arguments = [owner for kind, owner in variant.sources if isinstance(owner, int)]
     if arguments != list(range(len(variant.key[2]))) or any(leaf[0] != "tensor" or leaf[3] for leaf in variant.key[2]):
         return None
-    if any(kind == "grad" or isinstance(owner, int) for (kind, owner), _ in variant.writes):
+    if any(isinstance(owner, int) for owner, _ in variant.clears):
         return None
-    if any(isinstance(owner, int) for owner, _ in variant.clears) or any(a >= 0 for a in executor.aliases):
-        return None
-    if any(executor.first[index] != index for _, index in variant.writes):
-        return None
-    cells = {id(cell): type for cell, type, _ in variant.cells}
-    for (_, owner), index in variant.writes:
-        if executor.states[index] < 0 and (
-            cells.get(id(owner)) != executor.types[index] or _size(executor, index) > SMALL
-        ):
-            return None
-    return Caller(variant, executor)
-
-
-def _size(executor: NativeExecutor, index: int) -> int:
-    """Return the bytes of an output."""
-    shape, dtype = executor.types[index]
-    return math.prod(shape) * dtype.itemsize
+    endings = endings_for(variant, executor)
+    return None if endings is None else Caller(variant, executor, endings)
 
 
 class Caller:
@@ -85,14 +69,11 @@ class Caller:
     Args:
         variant: a variant that `caller_for` found fit.
         executor: its native code.
-
-    Attributes:
-        carried: (output, state): small state that is written beside, and copied when the step is done.
-        shared: outputs that are the same as another: (output, or -1; state, or -1).
+        endings: where its outputs go.
     """
 
-    def __init__(self, variant: Variant, executor: NativeExecutor):
-        self.variant, self.executor = variant, executor
+    def __init__(self, variant: Variant, executor: NativeExecutor, endings: Endings):
+        self.variant, self.executor, self.endings = variant, executor, endings
         self.changed = variant.guards.changed
         self.types = [(leaf[1], leaf[2]) for leaf in variant.key[2]]
         self.count = len(self.types)
@@ -100,34 +81,26 @@ class Caller:
         self.given: list[Any] = [None] * self.count
         self.memory = executor.memory()
         self.context = self.memory.context.copy()  # of its own: the long way writes into the other
-        cells = [owner for _, owner in variant.sources[self.count :]]
-        self.cells = cells
-        self.nodes = [cell._node for cell in cells]
-        self.arrays: list[Any] = [None] * len(cells)
-        numbers = {id(cell): number for number, cell in enumerate(cells)}
-        states, first = executor.states, executor.first
-        self.carried = [(index, numbers[id(owner)]) for (_, owner), index in variant.writes if states[index] < 0]
-        taken = {numbers[id(owner)] for (_, owner), _ in variant.writes}
-        self.taken = [number in taken for number in range(len(cells))]
+        self.cells, self.taken, self.outputs = endings.cells, endings.written, endings.own
+        self.nodes = [cell._node for cell in self.cells]
+        self.stale = True  # state lies elsewhere than the outputs that are written over it, or copied to it, know
+        self.arrays: list[Any] = [None] * len(self.cells)
         self.written = [owner for (_, owner), _ in variant.writes]
         self.clears = [(owner, value) for owner, value in variant.clears]
-        self.outputs: list[tuple[int, tuple, np.dtype, np.ndarray | None]] = []
-        place = FIRST + len(variant.sources)
-        self.first_output = place
-        for index, (shape, dtype) in enumerate(executor.types):
-            if states[index] >= 0 or first[index] != index:
-                continue
-            fixed = np.empty(shape, dtype) if _size(executor, index) <= SMALL else None
+        self.first_output = endings.first
+        for index, _, _, fixed in self.outputs:
             if fixed is not None:
-                self.context[place + index] = fixed.ctypes.data
-            self.outputs.append((index, shape, dtype, fixed))
-        results = dict.fromkeys(item.index for item in variant.results if isinstance(item, Output))
-        self.shared = {i: (first[i], states[i] - self.count if states[i] >= 0 else -1) for i in results
-                       if states[i] >= 0 or first[i] != i}  # fmt: skip
-        read = {*results, *(i for i, _ in self.shared.values())}
-        self.copied = [(i, fixed) for i, _, _, fixed in self.outputs if i in read and fixed is not None]
-        self.taken_outputs = [(states[i] - self.count, place + i) for _, i in variant.writes if states[i] >= 0]
+                self.context[self.first_output + index] = fixed.ctypes.data
+        memory = {index: fixed for index, _, _, fixed in self.outputs}
+        origins = endings.results.items()
+        self.read = [(i, number) for i, (kind, number) in origins if kind == "state"]
+        self.copied = [(i, memory[n]) for i, (kind, n) in origins if kind == "output" and memory[n] is not None]
+        self.twice = [(i, n) for i, (kind, n) in origins if kind == "output" and memory[n] is None and i != n]
         self.call = self._prepared()
+        fixed = set(variant.fixed())
+        self.lasting = [c for n, c in enumerate(self.cells) if n + self.count in fixed] if executor.plan.prepared else []
+        self.held: int | None = None  # the versions of that state for which prepared results lie in the arena
+        self.coming: int | None = None  # those for which the next run leaves them there
         self.runner: Any = None  # of many steps, once asked for
         self.single: Any = variant.results[0] if len(variant.results) == 1 else None
         self.plain = variant.structure == tree.LEAF
@@ -136,18 +109,19 @@ class Caller:
         """Return the native call of one step: the step itself, or where state is carried, a loop of one step."""
         function, context = self.executor.stretches[0], self.context.ctypes.data
         self.job: np.ndarray | None = None
-        if self.carried:
+        carried = self.endings.carried
+        if carried:
             flag = self.memory.flag.ctypes.data
-            self.job = np.array([function, context, flag, 1, 0, 0, len(self.carried), 0, 0, *self.carries()], np.int64)
+            self.job = np.array([function, context, flag, 1, 0, 0, len(carried), 0, 0, *self.carries()], np.int64)
             function, context = many_steps(), self.job.ctypes.data
         return prepare(function, context, cost=self.executor.cost)  # type: ignore[arg-type]
 
     def carries(self) -> list[int]:
         """Return the words of a native loop that copy the carried state."""
         words: list[int] = []
-        for index, state in self.carried:
-            place = int(self.context[FIRST + self.count + state])
-            words += [int(self.context[self.first_output + index]), _size(self.executor, index), place, 0]
+        for origin, state, size in self.endings.carried:
+            source = int(self.context[self.endings.place(origin)])
+            words += [source, size, int(self.context[FIRST + self.count + state]), 0]
         return words
 
     def __call__(self, args: tuple[Any, ...]) -> Any:
@@ -185,6 +159,15 @@ class Caller:
                 return False
             if cell._node is not nodes[number]:
                 return False
+        if self.stale:
+            self.stale, self.held = False, None
+            for state, index in self.endings.in_place:
+                self.context[self.first_output + index] = self.context[FIRST + self.count + state]
+            if self.job is not None:
+                self.job[HEAD:] = self.carries()
+        if self.lasting:
+            self.coming = sum([cell._version for cell in self.lasting])
+            self.context[HELD] = self.held == self.coming
         number = 0
         for array in arrays:  # enumerate would hold one more reference to each
             if taken[number] and sys.getrefcount(array) > ALONE:
@@ -200,14 +183,9 @@ class Caller:
             return False
         if not (owned(value) if self.taken[number] else value.flags.c_contiguous):
             return False
-        pointer = value.ctypes.data
         self.arrays[number] = value
-        self.context[FIRST + self.count + number] = pointer
-        for source, place in self.taken_outputs:
-            if source == number:
-                self.context[place] = pointer
-        if self.job is not None:
-            self.job[HEAD:] = self.carries()
+        self.stale = True
+        self.context[FIRST + self.count + number] = value.ctypes.data
         return True
 
     def _run(self, context: np.ndarray) -> Any:
@@ -221,8 +199,11 @@ class Caller:
             return MISS  # the long way raises the error
         for index, fixed in self.copied:
             found[index] = fixed.copy()
-        for index, (first, state) in self.shared.items():
-            found[index] = self.arrays[state].copy() if state >= 0 else found[first].copy()
+        for index, state in self.read:
+            found[index] = self.arrays[state].copy()
+        for index, first in self.twice:
+            found[index] = found[first].copy()
+        self.held = self.coming
         self.note(1)
         if self.plain and self.single is not None:
             item = self.single

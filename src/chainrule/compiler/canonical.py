@@ -15,7 +15,7 @@ A graph that holds what has no canonical form (a primitive of the user's own, wh
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,12 +50,13 @@ class Canonical:
     constants: tuple[np.ndarray, ...]
 
 
-def canonical(graph: Graph, takes: Mapping[int, int]) -> Canonical | None:
+def canonical(graph: Graph, takes: Mapping[int, int], fixed: Collection[int] = ()) -> Canonical | None:
     """Return a graph's canonical form.
 
     Args:
         graph: as traced, before the passes.
         takes: which output may be written over which input.
+        fixed: inputs that are state which the step does not assign.
 
     Returns:
         The form, or None where the graph has none.
@@ -72,7 +73,9 @@ def canonical(graph: Graph, takes: Mapping[int, int]) -> Canonical | None:
     """
     writer = _Writer()
     try:
-        text = f"takes{''.join(f' {a}:{b}' for a, b in sorted(takes.items()))}\n{writer.graph(graph)}"
+        pairs = "".join(f" {a}:{b}" for a, b in sorted(takes.items()))
+        state = f" fixed {' '.join(map(str, sorted(fixed)))}" if fixed else ""
+        text = f"takes{pairs}{state}\n{writer.graph(graph)}"
     except _Unknown:
         return None
     tail = "".join(f"\nc {digest}" for digest in writer.digests)

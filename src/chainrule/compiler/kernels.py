@@ -301,6 +301,8 @@ class Program:
         inputs, outputs: one buffer per graph input and output.
         constants: buffers with their variables.
         arena: bytes of scratch memory.
+        prepared: how many of the first kernels depend only on state that the step leaves as it is; their results
+            stay in the arena from call to call.
     """
 
     kernels: list[Kernel]
@@ -308,3 +310,4 @@ class Program:
     outputs: list[Buffer]
     constants: list[tuple[Buffer, Variable]]
     arena: int = 0
+    prepared: int = 0

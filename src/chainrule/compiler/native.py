@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from chainrule.compiler.executor import ReferenceExecutor
@@ -16,12 +16,13 @@ __all__ = ["executor_for", "references", "uses_references"]
 _forced = False
 
 
-def executor_for(graph: Graph, takes: Mapping[int, int]) -> Any:
+def executor_for(graph: Graph, takes: Mapping[int, int], fixed: Collection[int] = ()) -> Any:
     """Return a graph made callable on arrays.
 
     Args:
         graph: a traced, checked graph.
         takes: which output may be written over which input, if the caller owns that alone.
+        fixed: inputs that are state which the step does not assign.
 
     Returns:
         A `NativeExecutor`, or a `ReferenceExecutor` where executable memory is refused; that is said once.
@@ -32,7 +33,7 @@ def executor_for(graph: Graph, takes: Mapping[int, int]) -> Any:
     from chainrule.compiler.program import NativeExecutor
 
     try:
-        return NativeExecutor(graph, plan_for(graph, takes))
+        return NativeExecutor(graph, plan_for(graph, takes, fixed))
     except MachineError as error:
         _warn(str(error))
         return ReferenceExecutor(graph)

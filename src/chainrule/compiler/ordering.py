@@ -8,15 +8,16 @@ state. Where that order is impossible (two states that swap), the output gets me
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from chainrule.compiler import expr
 from chainrule.compiler.expr import Expr
 from chainrule.compiler.kernels import Border, Buffer, Kernel, Loops, Product, Program, Stage, Store
 from chainrule.core.graph import GraphError
 
-__all__ = ["ordered", "plan_arena"]
+__all__ = ["ordered", "plan_arena", "prepare"]
 
+WORTH_KEEPING = 1 << 16  # bytes of results that are worth a look at each call whether they still hold
 ALIGN = 128  # bytes between the starts of two buffers: a pair of cache lines
 
 
@@ -163,6 +164,43 @@ def _circles(before: dict[int, set[int]]) -> list[int]:
     return found
 
 
+def prepare(program: Program, fixed: Collection[int]) -> None:
+    """Move kernels to the front whose results are the same in every call while some inputs are: packed weights, say.
+
+    Args:
+        program: ordered, its arena not planned.
+        fixed: numbers of the inputs that are state which the step does not assign.
+    """
+    lasting: set[Buffer] = {program.inputs[n] for n in fixed} | {b for b, _ in program.constants}
+    writers: dict[Buffer, int] = {}
+    for kernel in program.kernels:
+        for buffer in kernel.writes:
+            writers[buffer] = writers.get(buffer, 0) + 1
+    chosen: dict[Buffer, list[Kernel]] = {}  # what has been written of a buffer by kernels that can be prepared
+    found: list[Kernel] = []
+    for kernel in program.kernels:
+        able = isinstance(kernel, (Loops, Border)) and not kernel.checks
+        if not able or any(b not in lasting for b in kernel.reads) or any(b.place != "arena" for b in kernel.writes):
+            continue
+        found.append(kernel)
+        for buffer in kernel.writes:
+            chosen.setdefault(buffer, []).append(kernel)
+            if len(chosen[buffer]) == writers[buffer]:
+                lasting.add(buffer)
+    while True:  # a buffer that others write as well is not prepared, nor what reads it
+        kept = [k for k in found if all(b in lasting for b in (*k.reads, *k.writes))]
+        if len(kept) == len(found):
+            break
+        for kernel in found:
+            if kernel not in kept:
+                lasting.difference_update(kernel.writes)
+        found = kept
+    if sum(b.nbytes for k in found for b in k.writes) < WORTH_KEEPING:
+        return
+    program.kernels = [*found, *(k for k in program.kernels if k not in found)]
+    program.prepared = len(found)
+
+
 def plan_arena(program: Program) -> None:
     """Place every temporary: buffers that are never alive together may share memory. Sets `slot` and `arena`."""
     first: dict[Buffer, int] = {}
@@ -172,6 +210,9 @@ def plan_arena(program: Program) -> None:
             if buffer.place == "arena":
                 first.setdefault(buffer, n)
                 last[buffer] = n
+    for kernel in program.kernels[: program.prepared]:
+        for buffer in kernel.writes:
+            first[buffer], last[buffer] = 0, len(program.kernels)
     placed: list[tuple[int, int, Buffer]] = []  # offset, size, buffer
     top = 0
     for buffer in sorted(first, key=lambda b: (-b.nbytes, first[b])):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ from chainrule.compiler.kernels import Buffer, Call, Program, View
 from chainrule.compiler.llvm import cache
 from chainrule.compiler.llvm.machine import Target, assembly, compile_text, host_target
 from chainrule.compiler.llvm.step import Written, write_program
-from chainrule.compiler.ordering import plan_arena
+from chainrule.compiler.ordering import plan_arena, prepare
 from chainrule.compiler.schedule import Scheduler
 from chainrule.core.config import shows
 from chainrule.core.dtypes import DType
@@ -49,6 +49,7 @@ class Plan:
         arena, scratch: bytes of temporaries, and of private memory per thread.
         cost: a measure of the whole work.
         largest: kind, elements and bytes of the largest temporaries, and the number of the equation that each is for.
+        prepared: kernels whose results hold from call to call, while the state that the step does not assign does.
         text_digest: of the LLVM text that the code was made from.
         graph_digest: of the simplified graph, where calls name its equations.
         seconds: what it took from the graph to the code.
@@ -67,23 +68,25 @@ class Plan:
     cost: int
     largest: list[tuple[str, int, int, int]] = field(default_factory=list)
     text_digest: str = ""
+    prepared: int = 0
     graph_digest: str = ""
     seconds: float = 0.0
     from_disk: bool = False
 
 
-def plan_for(graph: Graph, takes: Mapping[int, int]) -> Plan:
+def plan_for(graph: Graph, takes: Mapping[int, int], fixed: Collection[int] = ()) -> Plan:
     """Return how to run a traced graph: from the disk where an equal one was compiled before, else compiled now.
 
     Args:
         graph: a traced, checked graph, before the passes.
         takes: which output may be written over which input, if the caller owns that alone.
+        fixed: inputs that are state which the step does not assign.
 
     Raises:
         MachineError: this system runs no compiled code.
         MemoryError: there is not enough memory to compile in.
     """
-    target, form = host_target(), canonical(graph, takes)
+    target, form = host_target(), canonical(graph, takes, fixed)
     name = form and cache.key(form.material, target)
     if form and name and not any(map(shows, ("passes", "llvm", "asm"))):
         plan = _found(cache.lookup(name), form, graph)
@@ -91,7 +94,7 @@ def plan_for(graph: Graph, takes: Mapping[int, int]) -> Plan:
             return plan
     start = time.perf_counter()
     simple = simplified(graph, _show_pass if shows("passes") else None)
-    plan = compile_graph(simple, takes, target)
+    plan = compile_graph(simple, takes, target, fixed)
     plan.seconds = time.perf_counter() - start
     payload = form and _payload(plan, form, simple)
     if name and payload:
@@ -111,25 +114,32 @@ def _show_pass(name: str, graph: Graph) -> None:
 
 
 def scheduled(
-    graph: Graph, takes: Mapping[int, int] | None, target: Target
+    graph: Graph, takes: Mapping[int, int] | None, target: Target, fixed: Collection[int] = ()
 ) -> tuple[Scheduler, Program, Written]:
     """Return the scheduler of a graph after the passes, its kernels with their memory planned, and their text."""
     scheduler = Scheduler(graph, target.lanes(32), takes or {})
     program = scheduler.run()
+    prepare(program, fixed)
     plan_arena(program)
     return scheduler, program, write_program(program, target)
 
 
-def compile_graph(graph: Graph, takes: Mapping[int, int] | None = None, target: Target | None = None) -> Plan:
+def compile_graph(
+    graph: Graph,
+    takes: Mapping[int, int] | None = None,
+    target: Target | None = None,
+    fixed: Collection[int] = (),
+) -> Plan:
     """Compile a graph as it stands: no passes, nothing from the disk.
 
     Args:
         graph: a checked graph.
         takes: as for `plan_for`; default none.
         target: the instruction set; default the host's.
+        fixed: as for `plan_for`; default none.
     """
     target = target or host_target()
-    scheduler, program, written = scheduled(graph, takes, target)
+    scheduler, program, written = scheduled(graph, takes, target, fixed)
     if written.texts and shows("llvm"):
         sys.stderr.write("\n".join(written.texts))
     if written.texts and shows("asm"):
@@ -147,6 +157,7 @@ def compile_graph(graph: Graph, takes: Mapping[int, int] | None = None, target: 
         cost=written.cost,
         largest=_largest(scheduler, program, graph),
         text_digest=text_digest(written.texts),
+        prepared=program.prepared,
     )
 
 
@@ -169,7 +180,7 @@ def text_digest(texts: Sequence[str]) -> str:
 
 
 # ------------------------------------------------------------------------------------------------ on the disk
-_SIMPLE = (
+_SIMPLE = ("prepared", 
     *("inputs", "states", "aliases", "first", "arena", "scratch", "cost", "largest", "seconds"),
     *("text_digest", "graph_digest"),
 )

@@ -87,6 +87,7 @@ class Variant:
         self.writes: list[tuple[Place, int]] = []
         self.clears: list[tuple[Any, Any]] = []
         self.live: list[int] = []
+        self.shared: set[int] = set()  # outputs in the memory of another: a cell gets a copy, to be its only owner
         self.pullback: Pullback | None = None
         self.objects: list[Any] = []
 
@@ -126,8 +127,11 @@ class Variant:
     def prepare(self) -> None:
         """Make the graph callable, if it is not yet."""
         if self.executor is None:
-            self.executor = executor_for(self.graph, self._takes())
+            self.executor = executor_for(self.graph, self._takes(), self.fixed())
             self.caller = caller_for(self)
+            if isinstance(self.executor, NativeExecutor):
+                own = zip(self.executor.first, self.executor.aliases, strict=True)
+                self.shared = {n for n, (first, alias) in enumerate(own) if first != n or alias >= 0}
             if shows("kernels") and isinstance(self.executor, NativeExecutor):
                 sys.stderr.write(f"{self.explain(None, True)}\n")
 
@@ -151,6 +155,12 @@ class Variant:
         value = getattr(tensor, "_value", None)
         fits = type(value) is np.ndarray and value.shape == v.shape and value.dtype == v.dtype
         return value if fits else None
+
+    def fixed(self) -> list[int]:
+        """Return the inputs that are captured state which the step does not assign."""
+        assigned = {_key(place) for place, _ in self.writes}
+        state = [(n, place) for n, place in enumerate(self.sources) if not isinstance(place[1], int)]
+        return [n for n, place in state if place[0] == "cell" and _key(place) not in assigned]
 
     def _takes(self) -> dict[int, int]:
         """Return which outputs may be written over which inputs: state that the step reads and assigns."""
@@ -176,7 +186,8 @@ class Variant:
         return None if tensor._node is None else (tensor._node, tensor._index)
 
     def _result(self, item: Output, arrays: list[np.ndarray], outputs: dict[int, Tensor]) -> Tensor:
-        made = Tensor(arrays[item.index])
+        array = arrays[item.index]
+        made = Tensor(array.copy() if item.index in self.shared else array)
         if item.index in outputs:
             made._node, made._index = outputs[item.index]._node, outputs[item.index]._index
         return made
@@ -188,7 +199,8 @@ class Variant:
             if kind == "grad":
                 target._grad = outputs[index] if index in outputs else Tensor(arrays[index])
                 continue
-            target._value = arrays[index]
+            array = arrays[index]
+            target._value = array.copy() if index in self.shared and array is not target._value else array
             target._version += 1
             if not isinstance(target._node, Leaf):
                 made = outputs.get(index)

@@ -29,7 +29,7 @@ from chainrule.compiler.llvm.runtime import barrier_text
 
 __all__ = ["Written", "write_program"]
 
-FLAG, ARENA, SCRATCH, FIRST = 0, 1, 2, 3  # places in the context
+FLAG, ARENA, SCRATCH, HELD, FIRST = 0, 1, 2, 3, 4  # places in the context; HELD: prepared results still hold
 LONG_EPILOGUE = 16  # operations from which an epilogue is written once for the rows of a tile
 STREAM = 2 << 20  # bytes that an epilogue may pass over and still find in a cache
 SERIAL_COST = 6000  # work below which one thread does a kernel alone
@@ -208,7 +208,17 @@ class _Writer:
         heads: list[str] = []
         team = _Team(b, thread, threads, pool)
         guarded = any(k.checks for k in kernels)
-        for kernel in kernels:
+        prepared = self.program.prepared if name == "step0" else 0
+        after = b.block()
+        for number, kernel in enumerate(kernels):
+            if prepared and number == 0:
+                held = b.emit(I64, f"load i64, ptr {b.offset(context, HELD, 'i64').text}, align 8")
+                first = b.block()
+                b.branch(b.compare("ne", held, b.const(I64, 0)), after, first)
+                b.place(first)
+            if prepared and number == prepared:
+                b.jump(after)
+                b.place(after)
             function, buffers, units, cost = self.kernel(kernel)
             self.written.functions.append(function)
             self.written.units.append(units)
