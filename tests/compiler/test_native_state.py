@@ -267,3 +267,52 @@ def test_a_moving_average_beside_the_parameters():
         want = [a * np.float32(0.9) + p.numpy() * np.float32(0.1) for a, p in zip(want, net.model.parameters())]
     for a, value in zip(average, want, strict=True):
         assert_close(a, value, rtol=1e-5)
+
+
+def test_a_gradient_that_was_held_stays_while_more_is_added():
+    w = cr.ones(3).requires_grad_()
+
+    @cr.jit(keep_grads=True)
+    def step(x):
+        (w * x).sum().backward()
+
+    step(cr.ones(3))
+    held = w.grad  # no array, but the tensor: it was [2, 2, 2] after the next call
+    step(cr.ones(3))
+    step(cr.ones(3))
+    assert (held.tolist(), w.grad.tolist()) == ([1, 1, 1], [3, 3, 3])
+    place = w.grad._value.ctypes.data
+    step(cr.ones(3))
+    assert (w.grad.tolist(), w.grad._value.ctypes.data) == ([4, 4, 4], place)
+
+
+class Counter:
+    """An object with a jitted method and state."""
+
+    def __init__(self):
+        self.count = f32([0, 0])
+
+    @cr.jit
+    def step(self):
+        self.count.assign_(self.count + 1)
+
+
+@cr.jit
+def twice(x):
+    """Double."""
+    return x * 2
+
+
+def test_a_jitted_method_is_pickled_with_its_object():
+    one = Counter()
+    one.step()
+    other = pickle.loads(pickle.dumps(one))  # failed with "Can't pickle local object"
+    assert other.step is not one.step
+    other.step()
+    other.step()
+    assert (one.count.tolist(), other.count.tolist()) == ([1, 1], [3, 3])
+
+
+def test_a_jitted_function_is_pickled_by_name():
+    twice(f32([1]))
+    assert pickle.loads(pickle.dumps(twice)) is twice

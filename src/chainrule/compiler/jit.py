@@ -133,6 +133,13 @@ class JitFunction:
         # graphs belong to the original's state
         return JitFunction(copy.deepcopy(self.function, memo), self.keep_grads, self.precision, self.static_argnames)
 
+    def __reduce__(self) -> Any:
+        """Pickle like the function that it is: by name, or as a method of its object; graphs are traced anew."""
+        receiver = getattr(self.function, "__self__", None)
+        if getattr(receiver, "__dict__", {}).get(self.__name__) is self:
+            return getattr, (receiver, self.__name__)
+        return self.__qualname__
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the step; arguments and result are those of the Python function."""
         local = context.local

@@ -52,6 +52,21 @@ def grad_type(owner: Tensor) -> Any:
     return (gradient.shape, gradient._value.dtype) if isinstance(gradient, Tensor) else None
 
 
+def _grad_references(owner: Any) -> int:
+    """Return what `sys.getrefcount` says of the tensor that is the gradient of another."""
+    gradient = owner._grad
+    return sys.getrefcount(gradient)
+
+
+def _held_once() -> int:
+    owner = Tensor(np.empty(1))
+    owner._grad = Tensor(np.empty(1))
+    return _grad_references(owner)
+
+
+ALONE_GRAD = _held_once()
+
+
 class Variant:
     """One traced graph, where its inputs come from, and where its outputs go.
 
@@ -115,7 +130,7 @@ class Variant:
         inputs = [self._input(place, leaves) for place in self.sources]
         outputs: dict[int, Tensor] = {}
         with interrupts_wait() if self.writes else nullcontext():
-            arrays = self.executor(inputs, self._owned(inputs))
+            arrays = self.executor(inputs, self._owned(inputs, leaves))
             if self.live and local.grad:
                 outputs = {index: Tensor(arrays[index]) for index in self.live}
                 edges = [self._edge(place, leaves) for place in self.sources]
@@ -169,9 +184,13 @@ class Variant:
         places = {_key(place): number for number, place in enumerate(self.sources)}
         return {index: places[_key(place)] for place, index in self.writes if _key(place) in places}
 
-    def _owned(self, inputs: list[np.ndarray]) -> list[bool]:
+    def _owned(self, inputs: list[np.ndarray], leaves: list[Any]) -> list[bool]:
         """Return which inputs nobody else holds, so that they may be written over."""
-        return [owned(array) and sys.getrefcount(array) <= ALONE for array in inputs]
+        found = [owned(array) and sys.getrefcount(array) <= ALONE for array in inputs]
+        for number, (kind, owner) in enumerate(self.sources):
+            if kind == "grad" and found[number]:  # a gradient is a new tensor after each step: who has the old keeps it
+                found[number] = _grad_references(leaves[owner] if isinstance(owner, int) else owner) <= ALONE_GRAD
+        return found
 
     def _input(self, place: Place, leaves: list[Any]) -> np.ndarray:
         kind, owner = place
