@@ -206,7 +206,7 @@ def test_a_step_is_traced_once_per_shape():
         2,
         ["argument x was f32[5,5], now f32[3,5]"],
     )
-    assert len(trainer.steps.evaluate.variants) == 1
+    assert len(trainer.steps.evaluate_masked.variants) == 1
 
 
 def test_fitting_again_continues():

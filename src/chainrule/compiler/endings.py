@@ -54,7 +54,9 @@ class Endings:
         self.written = [number in assigned for number in range(len(self.cells))]
         self.in_place: list[tuple[int, int]] = []
         self.carried: list[tuple[Origin, int, int]] = []
-        self.fits = -1 not in assigned and all(self._goes(number, index) for number, index in targets)
+        self.fits = all(number >= 0 for number, _ in targets) and all(
+            self._goes(number, index) for number, index in targets
+        )
         results = dict.fromkeys(item.index for item in variant.results if isinstance(item, Output))
         origins = {index: self._origin(index) for index in results}
         self.results = {index: origin for index, origin in origins.items() if origin is not None}

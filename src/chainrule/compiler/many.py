@@ -198,9 +198,8 @@ class _Runner:
         self.buffers: list[tuple[np.ndarray, int]] = [
             aligned(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize) for shape, dtype in caller.types
         ]
-        self.results = list(dict.fromkeys(x.index for x in caller.variant.results if isinstance(x, Output)))
         self.large = {i: np.empty(shape, dtype) for i, shape, dtype, fixed in caller.outputs if fixed is None}
-        moved = len(self.results) + len(caller.carried)
+        moved = len(caller.endings.results) + len(caller.endings.carried)
         self.record = np.zeros(HEAD + INPUT_WORDS * caller.count + RESULT_WORDS * moved, np.int64)
 
     def block(self, batches: _Batches, start: int) -> tuple[int, tuple[Any, Leaves] | None]:
@@ -217,6 +216,7 @@ class _Runner:
             pool.run(many_steps(), self.record.ctypes.data, self.threads, steps * caller.executor.cost)
             seconds = time.perf_counter() - begin
             done = int(self.record[DONE])
+            caller.held = caller.coming if done else None
             caller.note(done)
             caller.memory.flag[0] = 0
         finally:
@@ -238,13 +238,13 @@ class _Runner:
             batch = batches.indices.shape[1]
             first = batches.indices.ctypes.data + 8 * start * batch
         types = caller.executor.types
-        results = {i: np.empty((steps, *types[i][0]), types[i][1]) for i in self.results}
+        results = {i: np.empty((steps, *types[i][0]), types[i][1]) for i in caller.endings.results}
         for index, array in self.large.items():
             context[caller.first_output + index] = array.ctypes.data
         flag = caller.memory.flag.ctypes.data
         caller.memory.flag[0] = 0
-        head = [caller.executor.stretches[0], base, flag, steps, 0, caller.count, len(results) + len(caller.carried)]
-        head += [first, batch]
+        moved = len(results) + len(caller.endings.carried)
+        head = [caller.executor.stretches[0], base, flag, steps, 0, caller.count, moved, first, batch]
         for number, (array, (_, buffer)) in enumerate(zip(batches.arrays, self.buffers, strict=True)):
             stride, row, place = array.strides[0], array[:1].nbytes, base + 8 * (FIRST + number)
             caller.given[number] = None  # the next single call gives its own
@@ -255,14 +255,7 @@ class _Runner:
                 head += [array.ctypes.data, stride, row, buffer, place, row if batch * row <= AHEAD else 0]
         for index, array in results.items():
             size = array[:1].nbytes
-            head += [self._source(index), size, array.ctypes.data, size]
+            source = int(context[caller.endings.place(caller.endings.results[index])])
+            head += [source, size, array.ctypes.data, size]
         record[:] = head + caller.carries()
         return results
-
-    def _source(self, index: int) -> int:
-        """Return where a step leaves a result."""
-        caller = self.caller
-        first, state = caller.shared.get(index, (index, -1))
-        if state >= 0:
-            return caller.arrays[state].ctypes.data
-        return int(caller.context[caller.first_output + first])

@@ -21,6 +21,7 @@ from chainrule.core.philox import fold_in, permutation
 from chainrule.data.collate import default_collate, to_tensors
 from chainrule.data.dataset import arrays_behind
 from chainrule.data.prefetch import ahead
+from chainrule.data.rows import EpochRows, converted
 
 __all__ = ["DataLoader"]
 
@@ -80,6 +81,7 @@ class DataLoader:
         self.epoch = 0
         self._position = 0  # batches of this epoch that were handed out
         self._resumed = False  # the next loop begins at _position instead of 0
+        self._arrays: tuple[Any, tuple[np.ndarray, ...]] | None = None  # a data set's arrays, and what tensors take
         self._loops = 0  # counts the loops begun, so that an abandoned one can't move the position of its successor
         samples = _samples(dataset)
         if self.drop_last and samples < self.batch_size:
@@ -98,6 +100,28 @@ class DataLoader:
         self._resumed = False
         self._loops += 1
         return self._loop(self._loops, self.epoch, self._position)
+
+    def rows(self) -> EpochRows | None:
+        """Return the epoch's batches as row numbers; the position moves along as in a loop.
+
+        Returns:
+            What a loop would hand out next, or None where batches have to be made in Python: samples are asked for one
+            by one, or `collate` or `transform` is given.
+        """
+        behind = arrays_behind(self.dataset) if self.collate is None and self.transform is None else None
+        if behind is None:
+            return None
+        data, chosen = behind
+        if self._arrays is None or self._arrays[0] is not data:
+            found = [converted(array) for array in data.arrays]
+            if any(array is None for array in found):
+                return None
+            self._arrays = data, tuple(array for array in found if array is not None)
+        start = self._position if self._resumed else 0
+        self._position, self._resumed = start, False
+        self._loops += 1
+        order = self.order(self.epoch)
+        return EpochRows(self, self._loops, self._arrays[1], order if chosen is None else chosen[order], start)
 
     def order(self, epoch: int | None = None) -> np.ndarray:
         """Return the order of the samples in an epoch.

@@ -36,6 +36,8 @@ class Progress(Callback):
         True
     """
 
+    needs_each_step = False
+
     def __init__(self, quiet: bool = False, stream: Any = None):
         self.quiet = quiet
         self.stream = stream
@@ -63,6 +65,10 @@ class Progress(Callback):
         if self._view is not None and self._view.live and now - self._drawn >= INTERVAL:
             self._drawn = now
             self._view.update(self._status(trainer, record, now))
+
+    def on_steps(self, trainer: Trainer, records: list[Record]) -> None:
+        """Redraw, if the last drawing is old enough; the newest record is what is shown."""
+        self.on_step(trainer, records[-1])
 
     def on_epoch(self, trainer: Trainer, record: Record) -> None:
         """Print the epoch's line."""

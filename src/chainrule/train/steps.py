@@ -4,22 +4,28 @@
     optimizer.zero_grad();  loss.backward();  optimizer.step()
 
 They live apart from the loop's counters: a compiled step is traced again when a number that it reaches changes, and the
-count of steps changes with every one.
+count of steps changes with every one. All that belongs to a step is in it: the conversion of the data, the metrics, the
+moving average, a schedule that counts steps. So many steps can run in one native call.
 """
 
 from __future__ import annotations
 
+import copy
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 from chainrule.compiler import jit
 from chainrule.core.context import no_grad
+from chainrule.core.dtypes import int64
 from chainrule.core.precision import Operands, operand_dtype
 from chainrule.core.tensor import Tensor
+from chainrule.ops import arange, astype, broadcast_to, reshape, where
+from chainrule.ops import sum as total_of
 from chainrule.ops.guard import check_finite
-from chainrule.optim import clip_grad_norm_
+from chainrule.optim import LambdaLR, Schedule, SequentialLR, clip_grad_norm_
 
-__all__ = ["Steps"]
+__all__ = ["Steps", "can_mask", "counts_inside"]
 
 
 class Steps:
@@ -34,12 +40,15 @@ class Steps:
         max_norm: clip the gradient's norm to this, > 0, or None.
         compiled: run through `cr.jit`.
         precision: of matrix products and convolutions: "float32" or "bf16"; default "float32".
+        transform: from the loader's x to the model's, in tensor operations; default none.
+        schedule: a schedule that counts updates, see `counts_inside`; default none.
+        check_gradients: refuse a step whose gradient is not finite; default False.
 
     Example:
         >>> model = nn.Linear(2, 2)
         >>> steps = Steps(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.5), {}, None, None, True)
         >>> x, y = cr.asarray([[0.0, 1.0]]), cr.asarray([1])
-        >>> bool(steps.train(x, y) > steps.train(x, y))
+        >>> bool(steps.train(x, y)[0] > steps.train(x, y)[0])
         True
     """
 
@@ -53,33 +62,36 @@ class Steps:
         max_norm: float | None,
         compiled: bool,
         precision: str = "float32",
+        transform: Callable[[Tensor], Tensor] | None = None,
+        schedule: Schedule | None = None,
+        check_gradients: bool = False,
     ):
-        self.model, self.loss, self.optimizer = model, loss, optimizer
+        self.model, self.loss, self.optimizer, self.schedule = model, loss, optimizer, schedule
         self.metrics, self.average, self.max_norm = metrics, average, max_norm
+        self.transform, self.check_gradients = transform, check_gradients
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         wrap = jit(precision=precision) if compiled else Operands(operand_dtype(precision))
         self.train = wrap(self.train_step)
         self.gather = wrap(self.gather_step)
         self.update = wrap(self.update_step)
         self.evaluate = wrap(self.evaluate_step)
+        self.evaluate_masked = wrap(self.masked_step)
 
-    def train_step(self, x: Tensor, y: Tensor) -> Tensor:
-        """Do one update on a batch; return the loss before it."""
+    def train_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+        """Do one update on a batch; return the loss before it and, with a schedule, the learning rate after it."""
         self.optimizer.zero_grad()
-        outputs = self.model(x)
-        loss = check_finite(self.loss(outputs, y), what="the loss")
+        outputs, loss = self._forward(x, y)
         loss.backward()
         self._update()
         self._measure(outputs, y)
-        return loss
+        return (loss,) if self.schedule is None else (loss, self.optimizer.param_groups[0]["lr"])
 
-    def gather_step(self, x: Tensor, y: Tensor) -> Tensor:
+    def gather_step(self, x: Tensor, y: Tensor) -> tuple[Tensor]:
         """Add the gradient of the batch's summed loss to `.grad`; return the mean loss."""
-        outputs = self.model(x)
-        loss = check_finite(self.loss(outputs, y), what="the loss")
+        outputs, loss = self._forward(x, y)
         (loss * x.shape[0]).backward()
         self._measure(outputs, y)
-        return loss
+        return (loss,)
 
     def update_step(self, samples: Tensor) -> None:
         """Divide the gathered gradients by the number of samples, and do one update."""
@@ -93,18 +105,75 @@ class Steps:
     def evaluate_step(self, x: Tensor, y: Tensor) -> Tensor:
         """Measure one batch without gradients; return its mean loss."""
         with no_grad():
-            outputs = self.model(x)
+            outputs = self.outputs(x)
             self._measure(outputs, y)
             return self.loss(outputs, y)
 
+    def masked_step(self, x: Tensor, y: Tensor, count: Tensor) -> Tensor:
+        """Measure the first `count` samples of a batch without gradients; return their mean loss.
+
+        With it all batches have one shape, and one program measures them: a short last batch is filled up.
+        """
+        with no_grad():
+            outputs = self.outputs(x)
+            mask = arange(x.shape[0]) < count
+            for metric in self.metrics.values():
+                metric.update(outputs, y, _spread(mask, y))
+            return _masked_loss(self.loss, outputs, y, mask, count)
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """Return what the model gives for a batch of the loader."""
+        return self.model(x if self.transform is None else self.transform(x))
+
+    def _forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        outputs = self.outputs(x)
+        return outputs, check_finite(self.loss(outputs, y), what="the loss")
+
     def _update(self) -> None:
-        norm = clip_grad_norm_(self.parameters, self.max_norm if self.max_norm is not None else float("inf"))
-        check_finite(norm, what="the gradient")
+        if self.max_norm is not None or self.check_gradients:
+            norm = clip_grad_norm_(self.parameters, self.max_norm if self.max_norm is not None else float("inf"))
+            check_finite(norm, what="the gradient")
         self.optimizer.step()
         if self.average is not None:
             self.average.update()
+        if self.schedule is not None:
+            self.schedule.step()
 
     def _measure(self, outputs: Tensor, y: Tensor) -> None:
         with no_grad():
             for metric in self.metrics.values():
                 metric.update(outputs.detach(), y)
+
+
+def counts_inside(schedule: Any) -> bool:
+    """Return whether a schedule may be stepped inside a compiled step: those of `cr.optim` in closed form.
+
+    A `LambdaLR` calls Python with a number, and so may a class of your own: these are stepped outside, after each step.
+    """
+    if isinstance(schedule, SequentialLR):
+        return all(map(counts_inside, schedule.schedulers))
+    ours = type(schedule).__module__.startswith("chainrule.optim.")
+    return isinstance(schedule, Schedule) and ours and not isinstance(schedule, LambdaLR)
+
+
+def can_mask(loss: Any, metrics: dict[str, Any]) -> bool:
+    """Return whether loss and metrics can leave out samples, so that a short batch may be filled up."""
+    if getattr(loss, "reduction", None) != "mean" or not hasattr(loss, "forward"):
+        return False
+    return all("mask" in inspect.signature(metric.update).parameters for metric in metrics.values())
+
+
+def _masked_loss(loss: Any, outputs: Tensor, y: Tensor, mask: Tensor, count: Tensor) -> Tensor:
+    """Return the mean loss of the samples that the mask keeps."""
+    if hasattr(loss, "ignore_index") and not y.dtype.is_float:
+        return loss(outputs, where(_spread(mask, y), astype(y, int64), loss.ignore_index))
+    each = copy.copy(loss)
+    each.reduction = "none"
+    losses = each(outputs, y)  # [batch, ...]
+    kept = total_of(where(_spread(mask, losses), losses, 0))
+    return kept / (astype(count, losses.dtype) * (losses.size // losses.shape[0]))
+
+
+def _spread(mask: Tensor, like: Tensor) -> Tensor:
+    """Return the mask of samples [batch] in the shape of a tensor [batch, ...]."""
+    return broadcast_to(reshape(mask, (-1, *[1] * (like.ndim - 1))), like.shape)

@@ -3,10 +3,11 @@
     outputs = model(x);  loss = loss_function(outputs, y)
     optimizer.zero_grad();  loss.backward();  optimizer.step()
 
-The same step runs eagerly or through `cr.jit`. Around it: metrics exact over ragged batches, schedules, gradient
-accumulation, clipping, a moving average of the weights, callbacks, checkpoints, and guards that name the module where a
-NaN began. Everything a run needs to continue is in `state_dict`, so that an interrupted and resumed run ends with the
-same bits as one that was never interrupted.
+The same step runs eagerly or through `cr.jit`. Data in memory are then trained on many steps per native call, about
+50 ms long, whose records come together; see `Callback.needs_each_step`. Around it: metrics exact over ragged batches,
+schedules, gradient accumulation, clipping, a moving average of the weights, callbacks, checkpoints, and guards that
+name the module where a NaN began. Everything a run needs to continue is in `state_dict`, so that an interrupted and
+resumed run ends with the same bits as one that was never interrupted.
 """
 
 from __future__ import annotations
@@ -19,10 +20,15 @@ from typing import Any
 from chainrule.core.errors import ChainruleError, NonFiniteError, SettingError
 from chainrule.core.precision import Operands, operand_dtype
 from chainrule.core.tensor import Tensor
+from chainrule.data.rows import EpochRows
+from chainrule.ops import asarray
 from chainrule.ops.random import default_generator
-from chainrule.train.callbacks import Callback
+from chainrule.train.accidents import explained
+from chainrule.train.callbacks import Callback, Record, wants_each_step
 from chainrule.train.checkpoint import Checkpoints
-from chainrule.train.steps import Steps
+from chainrule.train.evaluation import measure
+from chainrule.train.running import Running, ctrl_c
+from chainrule.train.steps import Steps, counts_inside
 
 __all__ = ["Trainer"]
 
@@ -45,6 +51,10 @@ class Trainer:
         checkpoint_every: steps between checkpoints, besides one after each epoch; default 1000.
         compiled: run the step through `cr.jit`; default True.
         precision: of matrix products and convolutions, as in `cr.precision`: "float32" or "bf16"; default "float32".
+        transform: function of the loader's x in tensor operations, part of the step: bytes in memory become scaled
+            floats there; default none.
+        check_gradients: refuse a step whose gradient is NaN or infinite, at the price of a pass over all gradients;
+            default False, only the loss is looked at, and the gradient's norm where `max_norm` needs it anyway.
 
     Raises:
         ValueError: a setting outside its range.
@@ -78,6 +88,8 @@ class Trainer:
         checkpoint_every: int = 1000,
         compiled: bool = True,
         precision: str = "float32",
+        transform: Callable[[Tensor], Tensor] | None = None,
+        check_gradients: bool = False,
     ):
         if schedule_every not in ("step", "epoch"):
             raise ValueError(f"Trainer.schedule_every must be 'step' or 'epoch'; got {schedule_every!r}.")
@@ -86,7 +98,7 @@ class Trainer:
                 raise ValueError(f"Trainer.{name} must be an int >= 1; got {value}.")
         if max_norm is not None and not max_norm > 0:
             raise ValueError(f"Trainer.max_norm must be a float > 0 or None; got {max_norm}.")
-        self._precise = Operands(operand_dtype(precision, "Trainer.precision"))
+        self.precise = Operands(operand_dtype(precision, "Trainer.precision"))
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.metrics = dict(metrics or {})
         self.schedule, self.schedule_every, self.average = schedule, schedule_every, average
@@ -101,8 +113,13 @@ class Trainer:
         self.finished = False
         self.stop_reason: str | None = None
         self._interrupted = False
-        self._running = _Running()
-        self.steps = Steps(model, loss, optimizer, self.metrics, average, max_norm, compiled, precision)
+        self._running = Running()
+        inside = schedule if schedule_every == "step" and counts_inside(schedule) else None
+        self._outside = schedule if schedule_every == "step" and inside is None else None  # stepped in Python
+        self.steps = Steps(
+            model, loss, optimizer, self.metrics, average, max_norm, compiled, precision, transform, inside,
+            check_gradients,
+        )  # fmt: skip
 
     # ------------------------------------------------------------------------------------------------ the loop
     def fit(self, loader: Any, epochs: int, watched: dict[str, Any] | None = None) -> list[dict[str, Any]]:
@@ -118,9 +135,10 @@ class Trainer:
             "<name>_loss", "<name>_<metric>"}.
 
         Raises:
-            NonFiniteError: the loss or the gradient is NaN or infinite; names the module where it began. The model and
-                the optimizer are as before that step.
-            KeyboardInterrupt: `interrupt` was called; the state after the last whole step is in the newest checkpoint.
+            NonFiniteError: the loss is NaN or infinite (or the gradient, see `check_gradients`); names the module where
+                it began. The model and the optimizer are as before that step.
+            KeyboardInterrupt: Ctrl-C, or `interrupt` was called; the state is that after a whole step, and the newest
+                checkpoint holds it. A second Ctrl-C does not wait for the step.
         """
         if self.finished:  # a new call, for more epochs; a resumed run keeps its reason to stop
             self.finished, self.stop_reason = False, None
@@ -131,11 +149,12 @@ class Trainer:
             self.check_monitor("the schedule's monitor", self.schedule.monitor)
         ends = contextlib.ExitStack()  # each callback that was started is ended, whatever fails
         try:
-            for callback in self.callbacks:
-                callback.on_start(self)
-                ends.callback(callback.on_end, self)
-            while self.epoch < epochs and self.stop_reason is None:
-                self._run_epoch(loader, watched or {})
+            with ctrl_c(self):
+                for callback in self.callbacks:
+                    callback.on_start(self)
+                    ends.callback(callback.on_end, self)
+                while self.epoch < epochs and self.stop_reason is None:
+                    self._run_epoch(loader, watched or {})
             self.finished = True
         except BaseException:
             with contextlib.suppress(Exception):  # what went wrong first is what the user must hear of
@@ -146,23 +165,60 @@ class Trainer:
 
     def _run_epoch(self, loader: Any, watched: dict[str, Any]) -> None:
         self.model.train()
-        running = self._running
         begin = time.perf_counter()
-        for x, y in loader:
-            self._train_batch(x, y, running)
-            if running.pending_batches == 0:
-                self._after_update(loader, begin)
-        if running.pending_batches:
-            self._finish_update(running)
-            self._after_update(loader, begin, saves=False)  # the loader is in the next epoch; _end_epoch saves
+        rows = loader.rows() if self._runs_many and hasattr(loader, "rows") else None
+        if rows is not None and len(rows.arrays) == 2:
+            self._run_rows(rows, loader, begin)
+        else:
+            self._run_batches(loader, begin)
         self._end_epoch(loader, watched, begin)
 
-    def _train_batch(self, x: Tensor, y: Tensor, running: _Running) -> None:
+    @property
+    def _runs_many(self) -> bool:
+        """Whether several steps may run before Python hears of them."""
+        each = any(wants_each_step(callback) for callback in self.callbacks)
+        return self.compiled and self.accumulate == 1 and self._outside is None and not each
+
+    def _run_rows(self, rows: EpochRows, loader: Any, begin: float) -> None:
+        """Train on the rest of an epoch, many steps per native call; a call ends where a checkpoint is due."""
+        running = self._running
+        while rows.left:
+            batches = rows.ahead(self.checkpoint_every - self.step % self.checkpoint_every)
+            start, lr = time.perf_counter(), self.learning_rate
+            try:
+                found = self.steps.train.many(*rows.arrays, indices=batches, partial=True)
+            except NonFiniteError as error:
+                raise explained(self, error, *(asarray(array[batches[0]]) for array in rows.arrays)) from None
+            losses = found[0].tolist()
+            rates = [lr, *found[1].tolist()] if len(found) > 1 else [lr] * len(losses)
+            rows.used(len(losses))
+            each, records = (time.perf_counter() - start) / len(losses), []
+            for number, (loss, rate) in enumerate(zip(losses, rates, strict=False), 1):
+                running.add(loss, batches.shape[1])
+                self.step += 1
+                records.append(self._record(loss, rate, running.seconds + start + number * each - begin))
+            self._tell(records, loader, begin)
+        rows.finish()
+
+    def _run_batches(self, loader: Any, begin: float) -> None:
+        """Train on the rest of an epoch, one batch of the loader after the other."""
+        running = self._running
+        for x, y in loader:
+            lr = self.learning_rate
+            self._train_batch(x, y, running)
+            if running.pending_batches == 0:
+                self._after_update(loader, begin, lr)
+        if running.pending_batches:
+            lr = self.learning_rate
+            self._finish_update(running)
+            self._after_update(loader, begin, lr, saves=False)  # the loader is in the next epoch; _end_epoch saves
+
+    def _train_batch(self, x: Tensor, y: Tensor, running: Running) -> None:
         step = self.steps.train if self.accumulate == 1 else self.steps.gather
         try:
-            loss = step(x, y).item()
+            loss = step(x, y)[0].item()
         except NonFiniteError as error:
-            raise self._explained(error, x, y) from None
+            raise explained(self, error, x, y) from None
         running.add(loss, x.shape[0])
         if self.accumulate > 1:
             running.pending_batches += 1
@@ -170,23 +226,27 @@ class Trainer:
             if running.pending_batches == self.accumulate:
                 self._finish_update(running)
 
-    def _finish_update(self, running: _Running) -> None:
+    def _finish_update(self, running: Running) -> None:
         """Do the update that the gathered batches wait for."""
-        from chainrule.ops import asarray
-
         self.steps.update(asarray(running.pending_samples))
         running.pending_batches = running.pending_samples = 0
 
-    def _after_update(self, loader: Any, begin: float, saves: bool = True) -> None:
-        lr = self.learning_rate
-        self.step += 1
-        if self.schedule is not None and self.schedule_every == "step":
-            self.schedule.step()
+    def _after_update(self, loader: Any, begin: float, lr: float, saves: bool = True) -> None:
         running = self._running
-        record = {"step": self.step, "epoch": self.epoch, "loss": running.last, "lr": lr}
-        record |= {"seconds": round(running.seconds + time.perf_counter() - begin, 6)}
+        self.step += 1
+        if self._outside is not None:
+            self._outside.step()
+        record = self._record(running.last, lr, running.seconds + time.perf_counter() - begin)
+        self._tell([record], loader, begin, saves)
+
+    def _record(self, loss: float, lr: float, seconds: float) -> Record:
+        return {"step": self.step, "epoch": self.epoch, "loss": loss, "lr": lr, "seconds": round(seconds, 6)}
+
+    def _tell(self, records: list[Record], loader: Any, begin: float, saves: bool = True) -> None:
+        """Give callbacks the records of updates, save where a checkpoint is due, and end where that was asked for."""
+        running = self._running
         for callback in self.callbacks:
-            callback.on_step(self, record)
+            callback.on_steps(self, records)
         if not saves:
             return
         if self.checkpoints is not None and (self._interrupted or self.step % self.checkpoint_every == 0):
@@ -210,7 +270,7 @@ class Trainer:
             self._step_schedule(record)
         self.epoch += 1
         self.history.append(record)
-        self._running = _Running()
+        self._running = Running()
         for metric in self.metrics.values():
             metric.reset()
         for callback in self.callbacks:
@@ -257,26 +317,7 @@ class Trainer:
         Raises:
             ValueError: the loader gave no batch.
         """
-        kept = {name: metric.state_dict() for name, metric in self.metrics.items()}
-        training = self.model.training
-        running = _Running()
-        self.model.eval()
-        try:
-            for metric in self.metrics.values():
-                metric.reset()
-            for x, y in loader:
-                running.add(self.steps.evaluate(x, y).item(), x.shape[0])
-            if not running.samples:
-                raise ValueError("evaluate: the loader gave no batch; there is nothing to measure.")
-            return {
-                "samples": running.samples,
-                "loss": running.mean,
-                **{name: metric.compute() for name, metric in self.metrics.items()},
-            }
-        finally:
-            self.model.train(training)
-            for name, metric in self.metrics.items():
-                metric.load_state_dict(kept[name])
+        return measure(self, loader)
 
     @property
     def learning_rate(self) -> float:
@@ -297,26 +338,6 @@ class Trainer:
     def averaged(self) -> contextlib.AbstractContextManager[None]:
         """Return a block in which the model has its averaged weights; without `average` it has its own."""
         return contextlib.nullcontext() if self.average is None else self.average.average_parameters()
-
-    def _explained(self, error: NonFiniteError, x: Tensor, y: Tensor) -> NonFiniteError:
-        """Return the error with the place where the first NaN or infinity began, found by running the batch eagerly."""
-        from chainrule.debug import find_nan
-
-        def again() -> None:
-            self.optimizer.zero_grad()
-            self.loss(self.model(x), y).backward()
-
-        weights, numbers = self.model.state_dict(), default_generator.state_dict()
-        found = find_nan(self._precise(again))
-        self.optimizer.zero_grad()
-        self.model.load_state_dict(weights)
-        default_generator.load_state_dict(numbers)
-        place = f" It began in {found}." if found else " It did not come back when the batch was run eagerly."
-        return NonFiniteError(
-            f"{error.message} at step {self.step + 1} (epoch {self.epoch + 1}).{place} "
-            "The model is as it was before this step; lower the learning rate, clip the gradient (max_norm), "
-            "or check the data for extreme values."
-        )
 
     # ------------------------------------------------------------------------------------------------ state
     def _parts(self) -> dict[str, Any]:
@@ -369,33 +390,8 @@ class Trainer:
         for name, part in parts.items():
             part.load_state_dict(state["parts"][name])
         self.step, self.epoch, self.history = state["step"], state["epoch"], state["history"]
-        self._running = _Running(**state["running"])
+        self._running = Running(**state["running"])
         parameters = self.steps.parameters
         for p, gradient in zip(parameters, state["gradients"] or [None] * len(parameters), strict=True):
             p.grad = gradient
         self.stop_reason = state["stop_reason"]
-
-
-class _Running:
-    """Sums over the batches of an epoch so far."""
-
-    def __init__(
-        self,
-        loss_sum: float = 0.0,
-        samples: int = 0,
-        last: float = 0.0,
-        seconds: float = 0.0,
-        pending_batches: int = 0,
-        pending_samples: int = 0,
-    ):
-        self.loss_sum, self.samples, self.last, self.seconds = loss_sum, samples, last, seconds
-        self.pending_batches, self.pending_samples = pending_batches, pending_samples
-
-    def add(self, loss: float, samples: int) -> None:
-        self.loss_sum += loss * samples
-        self.samples += samples
-        self.last = loss
-
-    @property
-    def mean(self) -> float:
-        return self.loss_sum / self.samples if self.samples else float("nan")
