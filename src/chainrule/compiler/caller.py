@@ -98,7 +98,9 @@ class Caller:
         self.twice = [(i, n) for i, (kind, n) in origins if kind == "output" and memory[n] is None and i != n]
         self.call = self._prepared()
         fixed = set(variant.fixed())
-        self.lasting = [c for n, c in enumerate(self.cells) if n + self.count in fixed] if executor.plan.prepared else []
+        self.lasting = (
+            [c for n, c in enumerate(self.cells) if n + self.count in fixed] if executor.plan.prepared else []
+        )
         self.held: int | None = None  # the versions of that state for which prepared results lie in the arena
         self.coming: int | None = None  # those for which the next run leaves them there
         self.runner: Any = None  # of many steps, once asked for

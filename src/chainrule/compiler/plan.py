@@ -180,7 +180,8 @@ def text_digest(texts: Sequence[str]) -> str:
 
 
 # ------------------------------------------------------------------------------------------------ on the disk
-_SIMPLE = ("prepared", 
+_SIMPLE = (
+    "prepared",
     *("inputs", "states", "aliases", "first", "arena", "scratch", "cost", "largest", "seconds"),
     *("text_digest", "graph_digest"),
 )

@@ -125,12 +125,11 @@ def matmul(s: Scheduler, e: Equation) -> None:
     first, second = at_of(x1, batch, i, p), at_of(x2, batch, p, j)
     left_batch = [b for b, a in zip(batch[len(batch) - len(x1.shape) + 2 :], x1.shape[:-2], strict=True) if a != 1]
     right_batch = [b for b, a in zip(batch[len(batch) - len(x2.shape) + 2 :], x2.shape[:-2], strict=True) if a != 1]
-    kind = accumulator(e)
-    a, b = (k.cast(s.element(x, at), kind) for x, at in ((x1, first), (x2, second)))
+    a, b = s.element(x1, first), s.element(x2, second)
     left = operand(s, a) or packed(s, [*left_batch, i, p], a)
     right = operand(s, b) or packed(s, [*right_batch, p, j], b)
     view = s.allocate(y)
-    emit(s, e, left, right, batch, (i,), (j,), (p,), view, (*batch, i, j), kind)
+    emit(s, e, left, right, batch, (i,), (j,), (p,), view, (*batch, i, j), accumulator(e))
 
 
 def at_of(x: Variable, batch: Sequence[Expr], row: Expr, column: Expr) -> tuple[Expr, ...]:
@@ -176,8 +175,7 @@ def image(s: Scheduler, v: Variable, halo: Sequence[tuple[int, int]], inner: int
     n = len(v.shape)
     last = inner == 1 or (inner is None and v.shape[1] >= FEW)
     want = (0, *range(2, n), 1) if last else tuple(range(n))
-    kind = {"bf16": "f32"}.get(v.type.dtype.short, v.type.dtype.short)
-    view = s.views.get(v) if kind == v.type.dtype.short else None
+    view = s.views.get(v)
     have = ((0, 0),) * n if view is None else s.layouts.around(v, view)
     wide = all(a <= c and b <= d for (a, b), (c, d) in zip(halo, have[2:], strict=True))
     if view is not None and wide and (inner is None or view.strides[inner] == 1 or v.shape[inner] == 1):
@@ -187,33 +185,24 @@ def image(s: Scheduler, v: Variable, halo: Sequence[tuple[int, int]], inner: int
     if known is not None:
         return known
     whole = ((0, 0), (0, 0), *s.layouts.halos.get(v, tuple(halo)))
-    view = placed(v.shape, kind, want, whole)
+    view = placed(v.shape, v.type.dtype.short, want, whole)
     border = s.layouts.zeros(view, whole)
     if border is not None:
         s.kernels.append(border)
-    s.fill(view, lambda at: k.cast(s.element(v, at), kind))
+    s.fill(view, lambda at: s.element(v, at))
     s.layouts.copies[key] = view
     return view
 
 
-def kernel_weights(s: Scheduler, w: Variable, g: Geometry, flip: bool) -> tuple[Operand, tuple[Expr, ...], Expr]:
-    """Return packed weights, the axes of their columns, and the column's number.
-
-    They lie as [group, panel, kernel, in, out of the panel], or with in and out exchanged to go back: a panel of
-    columns is what the micro-kernel reads in one go.
-    """
+def kernel_weights(s: Scheduler, w: Variable, g: Geometry, flip: bool) -> Operand:
+    """Return the weights packed [group, kernel, in, out], or [group, kernel, out, in] to go back."""
+    channel = k.add(k.mul(g.group, expr.index(g.outputs.data[1])), g.outputs)
     depth, columns = (g.outputs, g.inputs) if flip else (g.inputs, g.outputs)
-    wide, count = 2 * s.lanes, columns.data[1]
-    whole = count % wide == 0 and count > wide
-    panel, lane = (expr.axis(count // wide), expr.axis(wide)) if whole else (expr.axis(1), columns)
-    column = k.add(k.mul(panel, expr.index(wide)), lane) if whole else columns
-    channel = k.add(k.mul(g.group, expr.index(g.outputs.data[1])), g.outputs if flip else column)
-    element = s.element(w, (channel, column if flip else g.inputs, *g.kernel))
-    every = (g.group, panel, *g.kernel, depth, lane)
+    every = (g.group, *g.kernel, depth, columns)
     ones = _ones(every)
-    walk = _plain((g.group, panel, depth, *g.kernel, lane))
-    found = packed(s, _plain(every), expr.rebuild(element, lambda x: ones.get(x)), walk)
-    return found, (panel, lane) if whole else (lane,), column
+    element = expr.rebuild(s.element(w, (channel, g.inputs, *g.kernel)), ones.get)
+    walk = _plain((g.group, depth, *g.kernel, columns))  # as the weights lie
+    return packed(s, _plain(every), element, walk)
 
 
 def strided(view: View, parts: dict[Expr, int], offset: int) -> Operand:
@@ -246,11 +235,9 @@ def convolution(s: Scheduler, e: Equation) -> None:
         view, sums = s.allocate(y), (g.inputs, *g.kernel)
         emit(s, e, weights, pixels, batch, (g.outputs,), (g.n, *places), sums, view, at, kind, one)
         return
-    weights, columns, column = kernel_weights(s, w, g, flip=False)
+    weights = kernel_weights(s, w, g, flip=False)
     view, sums = s.allocate(y), (*g.kernel, g.inputs)
-    channel = k.add(k.mul(g.group, expr.index(g.outputs.data[1])), column)
-    at = (g.n, channel, *places)
-    emit(s, e, pixels, weights, batch, (g.n, *places), columns, sums, view, at, kind, one)
+    emit(s, e, pixels, weights, batch, (g.n, *places), (g.outputs,), sums, view, at, kind, one)
 
 
 def _by_pixel(s: Scheduler, channels: int, width: int) -> bool:
@@ -313,19 +300,14 @@ def convolution_input_gradient(s: Scheduler, e: Equation) -> None:
     by_pixel = _by_pixel(s, g.inputs.data[1], dx.shape[-1]) and all(x == 1 for x in g.stride)
     halo = gradient_halo(e.attributes["size"], dy.shape[2:], e, w.shape[2:])
     view_dy = image(s, dy, halo, len(dy.shape) - 1 if by_pixel else None)
-    columns: tuple[Expr, ...] = (g.inputs,)
-    column: Expr = g.inputs
-    if by_pixel:
-        right = plain_weights(s, w, g)
-    else:
-        right, columns, column = kernel_weights(s, w, g, flip=True)
+    right = plain_weights(s, w, g) if by_pixel else kernel_weights(s, w, g, flip=True)
     view = s.allocate(dx)
     phases = [_phases(*rule) for rule in zip(dx.shape[2:], g.kernel, g.stride, g.low, g.dilation, strict=True)]
     one = all(len(p) == 1 for p in phases) and g.groups == 1
     covered = True
     for combination in itertools.product(*phases):
         if all(taps for _, _, taps in combination):
-            _phase(s, e, g, view_dy, right, columns, column, view, combination, one, by_pixel)
+            _phase(s, e, g, view_dy, right, view, combination, one, by_pixel)
         else:
             covered = False
     if not covered:
@@ -351,17 +333,15 @@ def _phase(
     g: Geometry,
     dy: View,
     right: Operand,
-    columns: tuple[Expr, ...],
-    column: Expr,
     view: View,
     combination: Sequence[tuple[int, int, list[tuple[int, int]]]],
     joinable: bool,
     by_pixel: bool,
 ) -> None:
     places, taps, at = [], [], []
-    channel = k.add(k.mul(g.group, expr.index(g.inputs.data[1])), column)
+    channel = k.add(k.mul(g.group, expr.index(g.inputs.data[1])), g.inputs)
     parts = {g.n: dy.strides[0], g.group: dy.strides[1] * g.outputs.data[1], g.outputs: dy.strides[1]}
-    other = {v: right.stride(v) for v in (g.group, g.outputs, *columns)}
+    other = {v: right.stride(v) for v in (g.group, g.outputs, g.inputs)}
     offset = other_offset = 0
     for (first, count, reached), r, stride, step in zip(combination, g.kernel, g.stride, dy.strides[2:], strict=True):
         place, tap = expr.axis(count), expr.axis(len(reached))
@@ -382,7 +362,7 @@ def _phase(
         sums, kind = (g.outputs, *taps), accumulator(e)
         emit(s, e, packed_weights, left, (g.group,), (g.inputs,), rows, sums, view, target, kind, joinable)
         return
-    emit(s, e, left, packed_weights, (g.group,), rows, columns, sums, view, target, accumulator(e), joinable)
+    emit(s, e, left, packed_weights, (g.group,), rows, (g.inputs,), sums, view, target, accumulator(e), joinable)
 
 
 def _fill_gaps(s: Scheduler, view: View, phases: Sequence) -> None:
