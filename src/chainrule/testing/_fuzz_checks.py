@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -176,7 +177,7 @@ def _moved(x: np.ndarray, units: float, rng: np.random.Generator) -> np.ndarray:
 
 # ---------------------------------------------------------------------------------------------------- guarded memory
 class _Guarded:
-    """Places for arrays whose end is followed by a page that may not be touched."""
+    """Places for arrays whose end is followed by a page that may not be touched, where the system has such."""
 
     def __init__(self) -> None:
         self.maps: list[Any] = []
@@ -195,6 +196,8 @@ class _Guarded:
 def _with_guard() -> mmap.mmap:
     page = mmap.PAGESIZE
     memory = mmap.mmap(-1, GUARD + page)
+    if os.name != "posix":
+        return memory
     address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
     protect = ctypes.CDLL(None).mprotect
     if protect(ctypes.c_void_p(address + GUARD), ctypes.c_size_t(page), 0):

@@ -132,8 +132,8 @@ def _without(small: Small, gone: Iterable[Equation]) -> Small | None:
     graph, cut = small.graph, set(gone)
     values: dict[Variable, np.ndarray] = dict(zip(graph.inputs, small.arrays, strict=True))
     for e in graph.equations:
-        inputs = [values[v] if v.constant is None else v.constant for v in e.inputs]
-        values.update(zip(e.outputs, e.primitive.run(inputs, dict(e.attributes)), strict=True))
+        given = [values[v] if v.constant is None else v.constant for v in e.inputs]
+        values.update(zip(e.outputs, e.primitive.run(given, dict(e.attributes)), strict=True))
     made = [v for e in graph.equations if e in cut for v in e.outputs]
     if any(v in graph.outputs for v in made) and len(graph.outputs) > 1:
         return None
