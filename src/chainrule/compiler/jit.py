@@ -138,7 +138,7 @@ class JitFunction:
         receiver = getattr(self.function, "__self__", None)
         if getattr(receiver, "__dict__", {}).get(self.__name__) is self:
             return getattr, (receiver, self.__name__)
-        return self.__qualname__
+        return getattr(self, "__qualname__", self.__name__)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the step; arguments and result are those of the Python function."""
