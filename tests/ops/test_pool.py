@@ -225,3 +225,11 @@ def test_what_is_refused(kind: type[Exception], call: Callable, message: str) ->
     with pytest.raises(kind) as error:
         call()
     assert getattr(error.value, "message", str(error.value)) == message
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "jit"])
+def test_a_window_wider_than_the_plane_picks_no_border(compiled):
+    """A place left of row 1 has the flat position of the end of row 0: the largest of 2x2 came out as 0."""
+    x = cr.asarray(np.array([[[[1.0, 4.0], [2.0, 3.0]]]]))
+    pool = cr.jit(lambda x: cr.max_pool2d(x, 3, 1, 1)) if compiled else lambda x: cr.max_pool2d(x, 3, 1, 1)
+    np.testing.assert_array_equal(pool(x).numpy(), np.full((1, 1, 2, 2), 4.0))

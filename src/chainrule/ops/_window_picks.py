@@ -33,9 +33,22 @@ def _pick(
     count = places.shape[x.ndim - len(size) :]
     bordered = padded(x, padding)
     y = np.zeros(places.shape, x.dtype)
+    inner = padded(np.ones(plane, bool), padding) if _ambiguous(plane, size, padding, dilation) else None
     for place, where in positions(size, count, stride, dilation):
-        np.copyto(y, bordered[where], where=places == _flat(plane, count, stride, padding, dilation, place))
+        here = places == _flat(plane, count, stride, padding, dilation, place)
+        if inner is not None:
+            here &= inner[where]
+        np.copyto(y, bordered[where], where=here)
     return y
+
+
+def _ambiguous(plane: Sizes, size: Sizes, padding: Pads, dilation: Sizes) -> bool:
+    """Return whether a place of the border may have the flat position of an element of the same window.
+
+    It needs a window that reaches over a whole row and its border, as 3 of 2 elements: left of row 1 is position 1, the
+    end of row 0.
+    """
+    return any(map(any, padding)) and any(d * (k - 1) >= n for n, k, d in zip(plane[1:], size[1:], dilation[1:]))
 
 
 def _place(
@@ -94,13 +107,17 @@ def _pick_element(
 ) -> Any:
     cut = x.ndim - len(size)
     plane, wanted = x.shape[cut:], places(*at)
-    found = k.const(0, x.kind)
+    found, ambiguous = k.const(0, x.kind), _ambiguous(plane, size, padding, dilation)
     for place in np.ndindex(*size):
         rule = zip(at[cut:], place, stride, padding, dilation)
         where = [k.add(k.mul(i, k.index(s)), k.index(d * j - low)) for i, j, s, (low, _), d in rule]
         inside = k.all_of([k.within(i, 0, n) for i, n in zip(where, plane)])
-        value = x(*at[:cut], *where, where=inside)
-        found = k.select(k.eq(wanted, k.flat(where, plane)), value, found)
+        value, here = x(*at[:cut], *where, where=inside), k.eq(wanted, k.flat(where, plane))
+        if ambiguous and inside.op != "const":
+            here = k.both(inside, here)
+        elif ambiguous and not inside.data:
+            continue
+        found = k.select(here, value, found)
     return found
 
 
@@ -149,6 +166,7 @@ _CASES = [  # shape of x, how
     ((0, 4), _how((2,), (2,), ((0, 0),), (1,))),
     ((2, 3, 5, 6), _how((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))),
     ((2, 5, 6), _how((3, 2), (2, 1), ((1, 0), (0, 1)), (1, 2))),
+    ((2, 2, 2), _how((3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1))),  # each window reaches over rows and both borders
     ((1, 3, 4, 3), _how((2, 2, 1), (2, 2, 2), ((0, 0), (0, 0), (0, 0)), (1, 1, 1))),
 ]
 
