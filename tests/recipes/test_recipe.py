@@ -112,13 +112,14 @@ def test_options_are_those_of_the_signatures():
         (
             ["train.epoch=3"],
             "unknown recipe key train.epoch; did you mean 'train.epochs'? [train] has epochs, batch_size, seed, "
-            "accumulate, "
-            "max_norm, average, early_stopping, monitor, checkpoint_every, compiled, precision, tensorboard.",
+            "accumulate, max_norm, check_gradients, average, early_stopping, monitor, checkpoint_every, compiled, "
+            "precision, tensorboard.",
         ),
         (
             ["train.lr=3"],
             "unknown recipe key train.lr; did you mean 'optim.lr'? [train] has epochs, batch_size, seed, accumulate, "
-            "max_norm, average, early_stopping, monitor, checkpoint_every, compiled, precision, tensorboard.",
+            "max_norm, check_gradients, average, early_stopping, monitor, checkpoint_every, compiled, precision, "
+            "tensorboard.",
         ),
         (
             ["model.size=[784, 10]"],

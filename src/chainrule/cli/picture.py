@@ -35,6 +35,7 @@ def network_picture(recipe: Recipe, *, opened: bool) -> GraphPicture:
     build.check_fit(recipe, model, data)
     count = min(recipe["train.batch_size"], len(data.second))
     images, labels = (asarray(array[:count]) for array in data.second.arrays)
+    images = data.scale(images)
 
     def loss(images: Any, labels: Any) -> Any:
         return criterion(model(images), labels)

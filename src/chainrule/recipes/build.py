@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chainrule.core.context import no_grad
+from chainrule.core.dtypes import float32
 from chainrule.core.errors import ChainruleError, RecipeError, nearest
+from chainrule.core.tensor import Tensor
 from chainrule.data import ArrayDataset, DataLoader, Standardize, Subset, check_labels, mnist, split, standardization
-from chainrule.ops import asarray, zeros
+from chainrule.ops import asarray, astype, zeros
 from chainrule.recipes.schema import LOSSES, METRICS, MODELS, OPTIMIZERS, SCHEDULES, Part
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ EVALUATION_BATCH = 1000  # samples; a divisor of 10,000, so that the test set is
 
 @dataclass(frozen=True)
 class Scale:
-    """How raw pixels become the network's input: (x - mean) / std, in float32.
+    """How raw pixels become the network's input: (x - mean) / std, in float32; of a tensor, inside a compiled step too.
 
     Args:
         mean: subtracted from each pixel, 0 to 255.
@@ -52,18 +54,20 @@ class Scale:
     mean: float
     std: float
 
-    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+    def __call__(self, pixels: Any) -> Any:
+        if isinstance(pixels, Tensor):
+            return (astype(pixels, float32) - self.mean) / self.std
         return Standardize(self.mean, self.std)(pixels)
 
 
 @dataclass(frozen=True)
 class Data:
-    """A recipe's data, ready in memory.
+    """A recipe's data, in memory as bytes: the step scales each batch.
 
     Args:
-        train: samples to learn from.
+        train: samples to learn from, raw.
         second_name: "validation" where samples are held out, else "test".
-        second: what the second curve is measured on.
+        second: what the second curve is measured on, raw.
         scale: from pixels to inputs.
         classes: names of the classes.
     """
@@ -111,7 +115,7 @@ def load_split(recipe: Recipe, name: str) -> tuple[np.ndarray, np.ndarray, tuple
 
 
 def load_data(recipe: Recipe) -> Data:
-    """Return training samples and the samples of the second curve, standardised once, as float32 in memory.
+    """Return training samples and the samples of the second curve as raw bytes, and how they are scaled.
 
     Args:
         recipe: the recipe.
@@ -128,7 +132,7 @@ def load_data(recipe: Recipe) -> Data:
         scale = Scale(0.0, 255.0)
     second = "validation" if recipe["data.validation"] else "test"
     others, other_labels, _ = load_split(recipe, second)
-    return Data(ArrayDataset(scale(images), labels), second, ArrayDataset(scale(others), other_labels), scale, classes)
+    return Data(ArrayDataset(images, labels), second, ArrayDataset(others, other_labels), scale, classes)
 
 
 def evaluation_loader(dataset: ArrayDataset) -> DataLoader:
@@ -274,7 +278,7 @@ def check_fit(recipe: Recipe, model: Any, data: Data) -> None:
     """
     training = model.training
     with no_grad():
-        outputs = model.eval()(asarray(data.train.arrays[0][:1]))
+        outputs = model.eval()(data.scale(asarray(data.train.arrays[0][:1])))
     model.train(training)
     if outputs.shape != (1, len(data.classes)):
         raise RecipeError(
@@ -330,5 +334,7 @@ def make_trainer(
         checkpoint_every=get("train.checkpoint_every"),
         compiled=get("train.compiled"),
         precision=get("train.precision"),
+        transform=data.scale,
+        check_gradients=get("train.check_gradients"),
     )
     return trainer, loader

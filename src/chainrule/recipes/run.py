@@ -12,7 +12,6 @@ import contextlib
 import datetime
 import pathlib
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -117,8 +116,10 @@ class _Session:
 
     def fit(self) -> None:
         """Train to the end; Ctrl-C and SIGTERM end the present step, save and raise KeyboardInterrupt."""
+        from chainrule.train.running import ends_after_a_step
+
         watched = {self.data.second_name: build.evaluation_loader(self.data.second)}
-        with _signals(self.trainer):
+        with ends_after_a_step(self.trainer, (signal.SIGINT, signal.SIGTERM)):
             self.trainer.fit(self.loader, self.recipe["train.epochs"], watched)
 
     def final_weights(self) -> dict[str, Any]:
@@ -255,29 +256,6 @@ def _shown(value: Any) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------- the process
-@contextlib.contextmanager
-def _signals(trainer: Any) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end the run after the present step; the second one ends it at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    asked = False
-
-    def handle(number: int, frame: Any) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-        trainer.interrupt()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 @contextlib.contextmanager
 def _locked(folder: pathlib.Path) -> Iterator[None]:
     """Keep a second process from training into the folder, where the system has file locks."""

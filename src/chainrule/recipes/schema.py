@@ -192,6 +192,7 @@ _TRAIN = (
     Key("seed", Integer(0, 2**63 - 1), 0, "of initialisation, order and dropout; also `--seed`"),
     Key("accumulate", Integer(1), 1, "batches per update; their gradient is that of one large batch"),
     Key("max_norm", Real(0), 0.0, "clip the gradient's norm to this; 0: no clipping"),
+    Key("check_gradients", Flag(), False, "refuse a step whose gradient is not finite; costs a pass over all"),
     Key(
         "average",
         Real(0, 1, open_high=True),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from chainrule.train.trainer import Trainer
 
-__all__ = ["Running", "ends_after_a_step"]
+__all__ = ["Running", "ctrl_c", "ends_after_a_step"]
 
 
 class Running:
