@@ -244,7 +244,7 @@ class _Runner:
         flag = caller.memory.flag.ctypes.data
         caller.memory.flag[0] = 0
         moved = len(results) + len(caller.endings.carried)
-        head = [caller.executor.stretches[0], base, flag, steps, 0, caller.count, moved, first, batch]
+        head: list[Any] = [caller.executor.stretches[0], base, flag, steps, 0, caller.count, moved, first, batch]
         for number, (array, (_, buffer)) in enumerate(zip(batches.arrays, self.buffers, strict=True)):
             stride, row, place = array.strides[0], array[:1].nbytes, base + 8 * (FIRST + number)
             caller.given[number] = None  # the next single call gives its own

@@ -70,7 +70,7 @@ class Steps:
         self.metrics, self.average, self.max_norm = metrics, average, max_norm
         self.transform, self.check_gradients = transform, check_gradients
         self.parameters = [p for p in model.parameters() if p.requires_grad]
-        wrap = jit(precision=precision) if compiled else Operands(operand_dtype(precision))
+        wrap: Any = jit(precision=precision) if compiled else Operands(operand_dtype(precision))
         self.train = wrap(self.train_step)
         self.gather = wrap(self.gather_step)
         self.update = wrap(self.update_step)
