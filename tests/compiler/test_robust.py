@@ -54,7 +54,7 @@ def test_out_of_memory_is_an_error_that_names_the_largest_buffers_and_the_proces
     compiling, running, again = run("out_of_memory()", CHAINRULE_CACHE="off").splitlines()
     assert re.fullmatch(r"MemoryError: compiling needs about \d+ MB of memory, which the system refuses\.", compiling)
     found = re.fullmatch(
-        r"MemoryError: the compiled step needs (\d+) MB for temporaries, which this machine does not have; "
+        r"MemoryError: step: the compiled step needs (\d+) MB for temporaries, which this machine does not have; "
         r"the largest: (.*)\. Use a smaller batch, or cr\.checkpoint\.",
         running,
     )
@@ -63,6 +63,7 @@ def test_out_of_memory_is_an_error_that_names_the_largest_buffers_and_the_proces
     assert len(sizes) == 3
     assert sizes == sorted(sizes, reverse=True)
     assert int(found[1]) >= max(sizes) > 10
+    assert re.search(r"for matmul at robust_jobs\.py:\d+ in 0 \(Linear\)", found[2])
     assert again == "True"
 
 
