@@ -4,7 +4,8 @@
 
 Classes and files come in natural order (2 before 10). Pictures are decoded when asked for, as uint8
 [channels, height, width]; `load()` decodes all at once into an ArrayDataset. `read_picture` is the decoder alone:
-orientation as the camera noted it, transparency on white, one or three channels.
+orientation as the camera noted it, transparency on white, one or three channels. `image_folder`, in `image_files`, also
+reads archives, checks sizes and modes, and loads all at once.
 """
 
 from __future__ import annotations
@@ -129,13 +130,16 @@ class ImageFolder(Dataset):
         return f"ImageFolder({str(self.root)!r}, size={self.size}, mode={self.mode!r})"
 
 
-def read_picture(path: Any, mode: str = "RGB", size: int | tuple[int, int] | None = None) -> np.ndarray:
+def read_picture(
+    path: Any, mode: str = "RGB", size: int | tuple[int, int] | None = None, *, name: str | None = None
+) -> np.ndarray:
     """Decode one picture file.
 
     Args:
-        path: the file: PNG, JPEG, or whatever else Pillow reads.
+        path: the file, or an open one: PNG, JPEG, or whatever else Pillow reads.
         mode: "RGB" (3 channels) or "L" (1, grey); default "RGB".
         size: (height, width) in pixels to resize to, or one number for both; default as stored.
+        name: what messages call it; default the path.
 
     Returns:
         uint8 array [channels, height, width], 0 black and 255 white or full.
@@ -152,25 +156,51 @@ def read_picture(path: Any, mode: str = "RGB", size: int | tuple[int, int] | Non
         >>> read_picture(path, "L")
         array([[[7, 7]]], dtype=uint8)
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image
 
     wanted, target = _mode(mode), _size(size)
+    flat = open_picture(path, name).convert(wanted)
+    if target is not None and (flat.height, flat.width) != target:
+        flat = flat.resize((target[1], target[0]), Image.Resampling.BILINEAR)
+    return as_array(flat)
+
+
+def open_picture(path: Any, name: str | None = None) -> Any:
+    """Return a picture of Pillow's, decoded, upright and without transparency.
+
+    Args:
+        path: the file, or an open one.
+        name: what messages call it; default the path.
+
+    Raises:
+        MissingDataError: there is no such file.
+        DataError: the file is no picture, or is damaged or truncated.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    called = name or str(path)
     try:
         with Image.open(path) as picture:
             picture.load()
-            flat = _flatten(ImageOps.exif_transpose(picture)).convert(wanted)
+            return _flatten(ImageOps.exif_transpose(picture))
     except FileNotFoundError:
-        raise MissingDataError(f"there is no picture {path}; check the name and the folder.") from None
+        raise MissingDataError(f"there is no picture {called}; check the name and the folder.") from None
     except UnidentifiedImageError:
         raise DataError(
-            f"{path} is no picture that can be read; give a PNG, JPEG, BMP, GIF, TIFF or WebP file."
+            f"{called} is no picture that can be read; give a PNG, JPEG, BMP, GIF, TIFF or WebP file."
         ) from None
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} is a damaged or truncated picture: {error}.") from None
-    if target is not None and (flat.height, flat.width) != target:
-        flat = flat.resize((target[1], target[0]), Image.Resampling.BILINEAR)
-    pixels = np.array(flat, dtype=np.uint8)
-    return pixels[None] if wanted == "L" else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+        raise DataError(f"{called} is a damaged or truncated picture: {error}.") from None
+
+
+def as_array(picture: Any) -> np.ndarray:
+    """Return a picture of Pillow's in mode RGB or L as uint8 [channels, height, width].
+
+    Args:
+        picture: the picture.
+    """
+    pixels = np.array(picture, dtype=np.uint8)
+    return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
 def _flatten(picture: Any) -> Any:

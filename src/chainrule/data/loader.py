@@ -6,7 +6,9 @@
 So the only state is (epoch, batches handed out): `state_dict` is a handful of integers, and a resumed run goes on with
 exactly the next batch without replaying anything. Data in arrays is indexed, a batch at a time; other data sets are
 asked sample by sample. With `prefetch=k` one thread works up to k batches ahead, on NumPy arrays only: tensors are made
-in the thread that consumes them. Slow by nature: a data set whose `__getitem__` computes in Python; keep it in arrays.
+in the thread that consumes them. `augment` changes each picture by (seed, epoch, sample number) alone, so that order,
+thread and resuming make no difference. Slow by nature: a data set whose `__getitem__` computes in Python; keep it in
+arrays.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import numpy as np
 
 from chainrule.core.errors import CheckpointError, DataError
 from chainrule.core.philox import fold_in, permutation
+from chainrule.data.augment import Augment
 from chainrule.data.collate import default_collate, to_tensors
 from chainrule.data.dataset import arrays_behind
 from chainrule.data.prefetch import ahead
@@ -44,6 +47,8 @@ class DataLoader:
         prefetch: batches that one background thread prepares ahead, >= 0; default 0, no thread.
         transform: function of the first array of each batch [batch, ...], before it becomes a tensor, such as
             `Standardize`; of the whole batch where that is no tuple or list; default none.
+        augment: an `Augment`, for batches (pictures, labels): it changes both by the epoch and the samples' numbers in
+            `dataset`, before `transform`; default none.
 
     Raises:
         ValueError, TypeError: a setting outside its range.
@@ -69,6 +74,7 @@ class DataLoader:
         collate: Callable[[list[Any]], Any] | None = None,
         prefetch: int = 0,
         transform: Callable[[Any], Any] | None = None,
+        augment: Augment | None = None,
     ):
         self.dataset = dataset
         self.batch_size = _count("batch_size", batch_size, 1)
@@ -78,6 +84,7 @@ class DataLoader:
         self.collate = _function("collate", collate)
         self.prefetch = _count("prefetch", prefetch, 0)
         self.transform = _function("transform", transform)
+        self.augment = _function("augment", augment)
         self.epoch = 0
         self._position = 0  # batches of this epoch that were handed out
         self._resumed = False  # the next loop begins at _position instead of 0
@@ -106,9 +113,10 @@ class DataLoader:
 
         Returns:
             What a loop would hand out next, or None where batches have to be made in Python: samples are asked for one
-            by one, or `collate` or `transform` is given.
+            by one, or `collate`, `augment` or `transform` is given.
         """
-        behind = arrays_behind(self.dataset) if self.collate is None and self.transform is None else None
+        plain = self.collate is None and self.augment is None and self.transform is None
+        behind = arrays_behind(self.dataset) if plain else None
         if behind is None:
             return None
         data, chosen = behind
@@ -226,6 +234,8 @@ class DataLoader:
         for number in range(start, len(self)):
             indices = order[number * self.batch_size : (number + 1) * self.batch_size]
             batch = fetch(indices)
+            if self.augment is not None:
+                batch = self._augmented(batch, indices, number, epoch)
             if self.transform is not None:
                 batch = self._transformed(batch, number, epoch)
             yield batch
@@ -255,6 +265,20 @@ class DataLoader:
             return self.collate(samples)
         except Exception as error:
             error.add_note(f"in the loader's collate function, for the samples {_shortened(numbers)}")
+            raise
+
+    def _augmented(self, batch: Any, indices: np.ndarray, number: int, epoch: int) -> Any:
+        assert self.augment is not None
+        if not isinstance(batch, tuple | list) or len(batch) != 2 or hasattr(batch, "_fields"):
+            raise DataError(
+                "DataLoader.augment needs batches (pictures, labels); this data set gives "
+                f"{type(batch).__name__} of {len(batch)}."
+            )
+        x, y = batch
+        try:
+            return type(batch)(self.augment(np.asarray(x), np.asarray(y), indices, self.augment.key(epoch)))
+        except Exception as error:
+            error.add_note(f"in the loader's augment, for batch {number} of epoch {epoch}")
             raise
 
     def _transformed(self, batch: Any, number: int, epoch: int) -> Any:
