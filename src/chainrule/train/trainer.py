@@ -32,6 +32,8 @@ from chainrule.train.steps import Steps, counts_inside
 
 __all__ = ["Trainer"]
 
+MOST = 4096  # batches that a native call is offered, whose row numbers it looks through first
+
 
 class Trainer:
     """Train a model on batches (x, y), and measure it.
@@ -183,7 +185,7 @@ class Trainer:
         """Train on the rest of an epoch, many steps per native call; a call ends where a checkpoint is due."""
         running = self._running
         while rows.left:
-            batches = rows.ahead(self.checkpoint_every - self.step % self.checkpoint_every)
+            batches = rows.ahead(min(MOST, self.checkpoint_every - self.step % self.checkpoint_every))
             start, lr = time.perf_counter(), self.learning_rate
             try:
                 found = self.steps.train.many(*rows.arrays, indices=batches, partial=True)
