@@ -130,10 +130,10 @@ def test_pictures_of_another_size_or_mode_are_named(tmp_path):
 
 
 def test_many_wrong_ones_are_counted(tmp_path):
-    path = folder(tmp_path / "set", FILES | {f"dog/{i}.png": picture((9, 9)) for i in range(2, 5)} | {
-        f"cat/{i}.png": picture() for i in range(20, 30)
-    } | {f"dog/{i}.png": picture((9, 9)) for i in range(5, 10)})  # fmt: skip
-    assert re.search(r"^8 of 20 pictures .* \(9 x 9 RGB\) and 3 more\. To convert", error(path))
+    cats = {f"cat/{i}.png": picture() for i in range(20, 30)}
+    dogs = {f"dog/{i}.png": picture((9, 9)) for i in range(2, 10)}
+    path = folder(tmp_path / "set", FILES | cats | dogs)
+    assert re.search(r"^8 of 21 pictures .* \(9 x 9 RGB\) and 3 more\. To convert", error(path))
 
 
 def test_palettes_are_colour_and_transparency_is_put_on_white(tmp_path):
@@ -213,7 +213,7 @@ def test_nothing_there(tmp_path):
 def test_damaged_archives(name, tmp_path):
     files = {f"cat/{i}.jpg": noisy_jpeg() for i in range(30)}
     whole = (zipped if name.endswith("zip") else tar)(tmp_path / name, files, *(["gz"] if name.endswith("gz") else []))
-    whole.write_bytes(whole.read_bytes()[:3000])
+    whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     assert error(whole).startswith(f"{whole} is damaged, truncated, encrypted or no tar or ZIP archive: ")
 
 

@@ -1,7 +1,7 @@
 """Floor 5, data: what enters are files and arrays, what leaves are batches of tensors.
 
 `dataset` says what a data set is, `loader` makes batches in a reproducible order, `split` divides, `transforms` scales,
-`augment` changes pictures at random (`geometry`, `colour`, `mixing`; their numbers come from `keyed`); `mnist`, `cifar`,
+`augment` changes pictures at random (`geometry`, `colour`, `mixing`; the numbers come from `keyed`); `mnist`, `cifar`,
 `image_files`, `sources` and `folder` read data, `idx` is the file format of MNIST, `cifar_files` those of CIFAR-10.
 """
 
