@@ -97,10 +97,8 @@ class Caller:
         self.copied = [(i, memory[n]) for i, (kind, n) in origins if kind == "output" and memory[n] is not None]
         self.twice = [(i, n) for i, (kind, n) in origins if kind == "output" and memory[n] is None and i != n]
         self.call = self._prepared()
-        fixed = set(variant.fixed())
-        self.lasting = (
-            [c for n, c in enumerate(self.cells) if n + self.count in fixed] if executor.plan.prepared else []
-        )
+        state = set(variant.fixed()) if executor.plan.prepared else set()
+        self.lasting = [c for n, c in enumerate(self.cells) if n + self.count in state]
         self.held: int | None = None  # the versions of that state for which prepared results lie in the arena
         self.coming: int | None = None  # those for which the next run leaves them there
         self.runner: Any = None  # of many steps, once asked for

@@ -263,7 +263,8 @@ def primitive(name: str, *, reference: Callable, shape: Callable, **options: Any
         name: unique name, used in printed graphs and messages.
         reference: NumPy meaning.
         shape: shape and dtype rule.
-        options: derivative, linear + transpose, vjp + jvp, flops, lower, samples, edges, invalid, source, multiple, effect.
+        options: derivative, linear + transpose, vjp + jvp, flops, lower, samples, edges, invalid, source, multiple,
+            effect.
 
     Returns:
         The registered Primitive, to be passed to `bind`.

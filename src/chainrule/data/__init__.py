@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from chainrule.data.augment import Augment, Transform
+from chainrule.data.augment import Augment, Transform, numbered
 from chainrule.data.cifar import CIFAR10_MEAN, CIFAR10_STD, cifar10
 from chainrule.data.collate import default_collate
 from chainrule.data.colour import Cutout, GaussianNoise, Normalize, RandomBrightness, RandomContrast
@@ -62,6 +62,7 @@ __all__ = [
     "from_numpy",
     "image_folder",
     "mnist",
+    "numbered",
     "read_idx",
     "read_picture",
     "split",

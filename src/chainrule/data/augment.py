@@ -20,11 +20,11 @@ import numpy as np
 from chainrule.core.errors import DTypeError, SettingError, ShapeError
 from chainrule.core.philox import fold_in
 from chainrule.core.tensor import Tensor
-from chainrule.data.dataset import check_labels
+from chainrule.data.dataset import ArrayDataset, check_labels
 from chainrule.data.keyed import Draws, namespace
 from chainrule.ops.gather import one_hot
 
-__all__ = ["Augment", "Transform"]
+__all__ = ["Augment", "Transform", "numbered"]
 
 MOST = 256  # transforms in a pipeline; a place is one byte of the counter
 
@@ -160,6 +160,22 @@ class Augment:
 
     def __repr__(self) -> str:
         return f"Augment([{', '.join(map(repr, self.transforms))}], seed={self.seed}, classes={self.classes})"
+
+
+def numbered(dataset: ArrayDataset) -> ArrayDataset:
+    """Return the data set with the samples' numbers as one more array: for augmentation inside of a step.
+
+    Args:
+        dataset: of arrays, (pictures, labels).
+
+    Returns:
+        ArrayDataset of the same arrays and int64 [n], 0 to n - 1.
+
+    Example:
+        >>> numbered(ArrayDataset(np.zeros((3, 1, 2, 2)), [5, 6, 7]))[1][1:]
+        (np.int64(6), np.int64(1))
+    """
+    return ArrayDataset(*dataset.arrays, np.arange(len(dataset)), classes=dataset.classes)
 
 
 def _check_pictures(x: Any) -> None:

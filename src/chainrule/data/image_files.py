@@ -212,7 +212,10 @@ def _check_safe(path: pathlib.Path, name: str, size: int) -> None:
 # ---------------------------------------------------------------------------------------------------- decoding
 def _decoded(root: pathlib.Path, found: Found, on_error: str) -> tuple[list[Any], list[str], list[int]]:
     """Return the pictures that can be read, their names and labels; warn once about the others."""
-    pictures, names, labels, bad = [], [], [], []
+    pictures: list[Any] = []
+    names: list[str] = []
+    labels: list[int] = []
+    bad: list[Any] = []
     for label, (kind, files) in enumerate(found.items()):
         before = len(pictures)
         for name, opener in files:

@@ -276,7 +276,8 @@ class DataLoader:
             )
         x, y = batch
         try:
-            return type(batch)(self.augment(np.asarray(x), np.asarray(y), indices, self.augment.key(epoch)))
+            drawn = self.augment(np.asarray(x), np.asarray(y), indices, self.augment.key(epoch))
+            return list(drawn) if isinstance(batch, list) else tuple(drawn)
         except Exception as error:
             error.add_note(f"in the loader's augment, for batch {number} of epoch {epoch}")
             raise

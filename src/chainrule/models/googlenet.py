@@ -216,6 +216,7 @@ class GoogLeNet(nn.Module):
                 _parts.normal_(layer.weight, 0.01)
             else:
                 _parts.uniform_(layer.weight, math.sqrt(3.0 / nn.init.calculate_fans(layer.weight)[0]))
+                assert layer.bias is not None
                 nn.init.constant_(layer.bias, 0.0 if any(layer is part for part in last) else 0.2)
 
     def forward(self, x: Tensor) -> Any:

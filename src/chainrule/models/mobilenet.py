@@ -117,7 +117,8 @@ class MobileNet(nn.Module):
         self.fc = nn.Linear(channels, num_classes)
         _parts.he_normal(self)
         _parts.normal_(self.fc.weight, 0.01)
-        nn.init.zeros_(self.fc.bias)
+        if self.fc.bias is not None:
+            nn.init.zeros_(self.fc.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits."""

@@ -20,6 +20,8 @@ channels, which stand after the old ones, as in the authors' Torch code. `shortc
 
 from __future__ import annotations
 
+from typing import Any
+
 from chainrule import nn
 from chainrule.core.tensor import Tensor
 from chainrule.models import _parts
@@ -77,8 +79,8 @@ class ResNet(nn.Module):
         self.num_classes, self.in_channels, self.stem = num_classes, in_channels, stem
         self.zero_init_residual = flag("ResNet", "zero_init_residual", zero_init_residual)
         large = _parts.imagenet_stem("ResNet", stem)
-        window = {"kernel_size": 7, "stride": 2, "padding": 3} if large else {"kernel_size": 3, "padding": 1}
-        self.conv1 = nn.Conv2d(in_channels, 64, bias=False, **window)
+        size, stride, padding = (7, 2, 3) if large else (3, 1, 1)
+        self.conv1 = nn.Conv2d(in_channels, 64, size, stride=stride, padding=padding, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU()
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if large else nn.Identity()
@@ -102,7 +104,7 @@ class ResNet(nn.Module):
         return self.fc(_parts.flat(self.avgpool(x)))
 
 
-def _stage(block: type, count: int, in_channels: int, channels: int, stride: int = 1) -> nn.Sequential:
+def _stage(block: Any, count: int, in_channels: int, channels: int, stride: int = 1) -> nn.Sequential:
     """Return blocks of one size of map; the first changes size and channels."""
     rest = [block(channels * block.expansion, channels) for _ in range(count - 1)]
     return nn.Sequential(block(in_channels, channels, stride), *rest)

@@ -36,7 +36,8 @@ class Linear(nn.Linear):
     def reset_parameters(self, generator: Any = None) -> None:
         """Draw new initial values."""
         _parts.normal_(self.weight, 0.01, generator)
-        nn.init.zeros_(self.bias)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
 
 
 def _features(stages: tuple[int, ...], in_channels: int, batch_norm: bool) -> nn.Sequential:

@@ -71,7 +71,9 @@ _WINDOWS = [
 ]
 
 
-def _counts(shape: tuple[int, ...], size: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]):
+def _counts(
+    shape: tuple[int, ...], size: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]
+) -> tuple[int, ...]:
     plane = shape[len(shape) - len(size) :]
     return tuple((n - d * (s - 1) - 1) // t + 1 for n, s, t, d in zip(plane, size, stride, dilation, strict=True))
 

@@ -62,7 +62,7 @@ class Check:
     primitive: Primitive
     kind: str
     place: str
-    run: Callable[[], None]
+    run: Callable[[], object]
 
     def __str__(self) -> str:
         return f"{self.primitive.name}: {self.kind}, {self.place}"
