@@ -88,3 +88,11 @@ def test_a_pooling_window_reads_nothing_outside_its_image():
     how = {"size": (3,), "stride": (1,), "padding": ((1, 1),), "dilation": (1,)}
     picked = build("window_pick", x, places, **how)
     check(build.graph(build("window_sum", picked, size=(3,), stride=(2,), dilation=(1,))))
+
+
+def test_indices_that_are_stored_are_those_of_their_own_axes():
+    """Windows of one element: positions 0, 2, 4, 10, ... in a row of memory were written as 0, 2, 4, 6, ... ."""
+    build = Building()
+    x = build.input("float32", 3, 2, 9, 5)
+    how = {"size": (1, 1), "stride": (2, 2), "padding": ((0, 0), (0, 0)), "dilation": (1, 1)}
+    check(build.graph(build("window_argmax", x, **how)))

@@ -183,7 +183,9 @@ class _Guarded:
         self.maps: list[Any] = []
 
     def place(self, number: int, array: np.ndarray) -> np.ndarray:
-        """Return a copy of an array that ends where the memory ends."""
+        """Return a copy of an array that ends where the memory ends; an array that is too large is just copied."""
+        if array.nbytes > GUARD:
+            return array.copy()
         while len(self.maps) <= number:
             self.maps.append(_with_guard())
         whole = np.frombuffer(self.maps[number], np.uint8, GUARD)

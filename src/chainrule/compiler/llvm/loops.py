@@ -104,6 +104,8 @@ def _merged(axes: tuple[Expr, ...], statements: Statements) -> tuple[tuple[Expr,
     addresses: list[Expr] = []
     used: set[Expr] = set()
     for s in statements:
+        if s.value.op in ("affine", "axis"):  # an index is itself what is stored
+            used |= s.value.free
         for part in expr.walk([s.value]):
             if part.op == "element":
                 addresses.append(part.args[0])
