@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.nn.test_oracle import check
-from tests.nn.twins import compare_layer, same_state
 
 import chainrule as cr
 from chainrule import nn
 
 torch = pytest.importorskip("torch")
+from tests.nn.test_oracle import check  # noqa: E402 - it needs torch
+from tests.nn.twins import compare_layer, same_state  # noqa: E402
+
 pytestmark = pytest.mark.oracle
 
 

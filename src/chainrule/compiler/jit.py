@@ -134,11 +134,19 @@ class JitFunction:
         return JitFunction(copy.deepcopy(self.function, memo), self.keep_grads, self.precision, self.static_argnames)
 
     def __reduce__(self) -> Any:
-        """Pickle like the function that it is: by name, or as a method of its object; graphs are traced anew."""
+        """Pickle by name, as a method of its object, or by the function that it compiles; graphs are traced anew."""
         receiver = getattr(self.function, "__self__", None)
-        if getattr(receiver, "__dict__", {}).get(self.__name__) is self:
+        if getattr(receiver, "__dict__", {}).get(self.__name__) is self and hasattr(type(receiver), self.__name__):
             return getattr, (receiver, self.__name__)
-        return getattr(self, "__qualname__", self.__name__)
+        name = getattr(self, "__qualname__", self.__name__)
+        found: Any = sys.modules.get(getattr(self, "__module__", ""))
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        return (
+            name
+            if found is self
+            else (JitFunction, (self.function, self.keep_grads, self.precision, self.static_argnames))
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the step; arguments and result are those of the Python function."""
