@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 __all__ = ["explained"]
 
 
-def explained(trainer: Trainer, error: NonFiniteError, x: Tensor, y: Tensor) -> NonFiniteError:
+def explained(trainer: Trainer, error: NonFiniteError, *batch: Tensor) -> NonFiniteError:
     """Return the error with the place where the first NaN or infinity began, found by running the batch eagerly.
 
     Args:
         trainer: whose step refused the batch; its state is as it was.
         error: what the step raised.
-        x, y: the batch.
+        *batch: what the step got.
     """
     from chainrule.debug import find_nan
 
@@ -30,7 +30,8 @@ def explained(trainer: Trainer, error: NonFiniteError, x: Tensor, y: Tensor) -> 
 
     def again() -> None:
         optimizer.zero_grad()
-        trainer.loss(steps.outputs(x), y).backward()
+        x, y = steps.inputs(*batch)
+        trainer.loss(model(x), y).backward()
 
     weights, numbers = model.state_dict(), default_generator.state_dict()
     found = find_nan(trainer.precise(again))

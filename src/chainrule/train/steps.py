@@ -15,12 +15,16 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from chainrule.compiler import jit
 from chainrule.core.context import no_grad
 from chainrule.core.dtypes import int64
+from chainrule.core.errors import SettingError
 from chainrule.core.precision import Operands, operand_dtype
 from chainrule.core.tensor import Tensor
-from chainrule.ops import arange, astype, broadcast_to, reshape, where
+from chainrule.nn import CrossEntropyLoss
+from chainrule.ops import arange, argmax, astype, broadcast_to, reshape, where
 from chainrule.ops import sum as total_of
 from chainrule.ops.guard import check_finite
 from chainrule.optim import LambdaLR, Schedule, SequentialLR, clip_grad_norm_
@@ -43,6 +47,7 @@ class Steps:
         transform: from the loader's x to the model's, in tensor operations; default none.
         schedule: a schedule that counts updates, see `counts_inside`; default none.
         check_gradients: refuse a step whose gradient is not finite; default False.
+        augment: a `data.Augment`, instead of `transform` on training batches, which then are (x, y, sample numbers).
 
     Example:
         >>> model = nn.Linear(2, 2)
@@ -65,10 +70,12 @@ class Steps:
         transform: Callable[[Tensor], Tensor] | None = None,
         schedule: Schedule | None = None,
         check_gradients: bool = False,
+        augment: Any = None,
     ):
         self.model, self.loss, self.optimizer, self.schedule = model, loss, optimizer, schedule
         self.metrics, self.average, self.max_norm = metrics, average, max_norm
-        self.transform, self.check_gradients = transform, check_gradients
+        self.transform, self.check_gradients, self.augment = transform, check_gradients, augment
+        self.key = Tensor(np.asarray(0, np.uint64))  # of the epoch's augmentation: a cell, so that it compiles once
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         wrap: Any = jit(precision=precision) if compiled else Operands(operand_dtype(precision))
         self.train = wrap(self.train_step)
@@ -77,18 +84,23 @@ class Steps:
         self.evaluate = wrap(self.evaluate_step)
         self.evaluate_masked = wrap(self.masked_step)
 
-    def train_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the numbers of augmentation for an epoch, from the next step on."""
+        if self.augment is not None:
+            self.key.assign_(Tensor(np.asarray(self.augment.key(epoch), np.uint64)))
+
+    def train_step(self, x: Tensor, y: Tensor, *index: Tensor) -> tuple[Tensor, ...]:
         """Do one update on a batch; return the loss before it and, with a schedule, the learning rate after it."""
         self.optimizer.zero_grad()
-        outputs, loss = self._forward(x, y)
+        outputs, loss = self._forward(x, y, *index)
         loss.backward()
         self._update()
         self._measure(outputs, y)
         return (loss,) if self.schedule is None else (loss, self.optimizer.param_groups[0]["lr"])
 
-    def gather_step(self, x: Tensor, y: Tensor) -> tuple[Tensor]:
+    def gather_step(self, x: Tensor, y: Tensor, *index: Tensor) -> tuple[Tensor]:
         """Add the gradient of the batch's summed loss to `.grad`; return the mean loss."""
-        outputs, loss = self._forward(x, y)
+        outputs, loss = self._forward(x, y, *index)
         (loss * x.shape[0]).backward()
         self._measure(outputs, y)
         return (loss,)
@@ -125,9 +137,21 @@ class Steps:
         """Return what the model gives for a batch of the loader."""
         return self.model(x if self.transform is None else self.transform(x))
 
-    def _forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        outputs = self.outputs(x)
-        return outputs, check_finite(self.loss(outputs, y), what="the loss")
+    def inputs(self, x: Tensor, y: Tensor, *index: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the model and the loss get for a training batch: scaled, or augmented by the samples' numbers."""
+        if self.augment is not None:
+            if len(index) != 1:
+                raise SettingError(
+                    f"Trainer.augment needs batches (x, y, sample numbers); the loader gave {2 + len(index)} parts. "
+                    "Load from data.numbered(dataset)."
+                )
+            return self.augment(x, y, *index, self.key)
+        return x if self.transform is None else self.transform(x), y
+
+    def _forward(self, x: Tensor, y: Tensor, *index: Tensor) -> tuple[Tensor, Tensor]:
+        inputs, targets = self.inputs(x, y, *index)
+        outputs = self.model(inputs)
+        return outputs, check_finite(self.loss(outputs, targets), what="the loss")
 
     def _update(self) -> None:
         if self.max_norm is not None or self.check_gradients:
@@ -141,6 +165,8 @@ class Steps:
 
     def _measure(self, outputs: Tensor, y: Tensor) -> None:
         with no_grad():
+            if y.dtype.is_float and isinstance(self.loss, CrossEntropyLoss):
+                y = argmax(y, axis=1)  # of mixed labels the one with the greatest share
             for metric in self.metrics.values():
                 metric.update(outputs.detach(), y)
 

@@ -20,6 +20,7 @@ from typing import Any
 from chainrule.core.errors import ChainruleError, NonFiniteError, SettingError
 from chainrule.core.precision import Operands, operand_dtype
 from chainrule.core.tensor import Tensor
+from chainrule.data.augment import Augment
 from chainrule.data.rows import EpochRows
 from chainrule.ops import asarray
 from chainrule.ops.random import default_generator
@@ -55,6 +56,8 @@ class Trainer:
         precision: of matrix products and convolutions, as in `cr.precision`: "float32" or "bf16"; default "float32".
         transform: function of the loader's x in tensor operations, part of the step: bytes in memory become scaled
             floats there; default none.
+        augment: a `data.Augment` with its scaling, part of the step, on training batches instead of `transform`; the
+            loader's batches then are (x, y, sample numbers), see `data.numbered`; default none.
         check_gradients: refuse a step whose gradient is NaN or infinite, at the price of a pass over all gradients;
             default False, only the loss is looked at, and the gradient's norm where `max_norm` needs it anyway.
 
@@ -91,6 +94,7 @@ class Trainer:
         compiled: bool = True,
         precision: str = "float32",
         transform: Callable[[Tensor], Tensor] | None = None,
+        augment: Augment | None = None,
         check_gradients: bool = False,
     ):
         if schedule_every not in ("step", "epoch"):
@@ -120,7 +124,7 @@ class Trainer:
         self._outside = schedule if schedule_every == "step" and inside is None else None  # stepped in Python
         self.steps = Steps(
             model, loss, optimizer, self.metrics, average, max_norm, compiled, precision, transform, inside,
-            check_gradients,
+            check_gradients, augment,
         )  # fmt: skip
 
     # ------------------------------------------------------------------------------------------------ the loop
@@ -167,9 +171,10 @@ class Trainer:
 
     def _run_epoch(self, loader: Any, watched: dict[str, Any]) -> None:
         self.model.train()
+        self.steps.set_epoch(self.epoch)
         begin = time.perf_counter()
         rows = loader.rows() if self._runs_many and hasattr(loader, "rows") else None
-        if rows is not None and len(rows.arrays) == 2:
+        if rows is not None and len(rows.arrays) == (2 if self.steps.augment is None else 3):
             self._run_rows(rows, loader, begin)
         else:
             self._run_batches(loader, begin)
@@ -205,9 +210,9 @@ class Trainer:
     def _run_batches(self, loader: Any, begin: float) -> None:
         """Train on the rest of an epoch, one batch of the loader after the other."""
         running = self._running
-        for x, y in loader:
+        for batch in loader:
             lr = self.learning_rate
-            self._train_batch(x, y, running)
+            self._train_batch(batch, running)
             if running.pending_batches == 0:
                 self._after_update(loader, begin, lr)
         if running.pending_batches:
@@ -215,16 +220,17 @@ class Trainer:
             self._finish_update(running)
             self._after_update(loader, begin, lr, saves=False)  # the loader is in the next epoch; _end_epoch saves
 
-    def _train_batch(self, x: Tensor, y: Tensor, running: Running) -> None:
+    def _train_batch(self, batch: tuple[Tensor, ...], running: Running) -> None:
         step = self.steps.train if self.accumulate == 1 else self.steps.gather
         try:
-            loss = step(x, y)[0].item()
+            loss = step(*batch)[0].item()
         except NonFiniteError as error:
-            raise explained(self, error, x, y) from None
-        running.add(loss, x.shape[0])
+            raise explained(self, error, *batch) from None
+        samples = batch[0].shape[0]
+        running.add(loss, samples)
         if self.accumulate > 1:
             running.pending_batches += 1
-            running.pending_samples += x.shape[0]
+            running.pending_samples += samples
             if running.pending_batches == self.accumulate:
                 self._finish_update(running)
 
