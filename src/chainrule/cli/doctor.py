@@ -43,7 +43,19 @@ def _processor() -> list[Row]:
         ("ok", "processors", f"{machine.cpus()} usable of {os.cpu_count()}"),
         ("ok", "vectors", ", ".join(features) if features else "NumPy does not say"),
         ("ok", "BLAS", f"{machine.blas()}, {threads} thread{'s' if threads > 1 else ''} (CHAINRULE_THREADS)"),
+        _compiler(),
     ]
+
+
+def _compiler() -> Row:
+    from chainrule.compiler.llvm import machine as native
+
+    try:
+        target = native.host_target()
+    except ChainruleError as error:
+        return "!!", "compiler", f"{error}"
+    extra = ", bfloat16 pairs" if target.has_avx512_bf16 else ""
+    return "ok", "compiler", f"{target.name}, {target.vector_bits} bits{extra}; {native.llvm_version()}"
 
 
 def _data() -> list[Row]:

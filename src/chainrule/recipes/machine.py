@@ -16,7 +16,7 @@ from chainrule.core.threads import get_num_threads
 
 __all__ = ["blas", "cpu_features", "cpus", "describe", "versions"]
 
-LIBRARIES = ("numpy", "ml_dtypes", "safetensors", "pillow", "typer", "rich", "threadpoolctl")
+LIBRARIES = ("numpy", "ml_dtypes", "safetensors", "pillow", "typer", "rich", "threadpoolctl", "llvmlite")
 
 
 def versions() -> dict[str, str]:
