@@ -137,27 +137,31 @@ def test_the_imagenet_form_has_the_twins_names_and_shapes(name, undrawn):
     assert {key: value.shape for key, value in models.create(name).state_dict().items()} == wanted
 
 
+def distances(found, wanted):
+    """Return the norm-relative distance of each output, and that of all gradients together."""
+    parts = [[*outputs, np.concatenate([g.ravel() for g in gradients])] for outputs, gradients in (found, wanted)]
+    return [np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in zip(*parts, strict=True)]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "jit"])
 @pytest.mark.parametrize("name", models.names())
 def test_float32_is_as_near_to_float64_as_pytorchs(name, compiled, capsys):
+    """The medians over nine batches: on one, PyTorch's two modes differ by up to 4, and a relu that flips by 1000."""
     torch.set_num_threads(1)
-    exact, (ours, theirs) = pair(name)[1], pair(name, "float32")
-    x = picture(name, "float32")
-    gs = [np.random.default_rng(6 + n).normal(size=(len(x), 10)).astype(np.float32) for n in range(3)]
-    wanted, expected = theirs_of(exact, torch.from_numpy(x.astype(np.float64)), [g.astype(np.float64) for g in gs])
-
-    def distance(found):
-        parts = zip([*found[0], np.concatenate([g.ravel() for g in found[1]])],
-                    [*wanted, np.concatenate([g.ravel() for g in expected])], strict=True)  # fmt: skip
-        return np.array([np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in parts])
-
-    plain = distance(theirs_of(theirs, torch.from_numpy(x), gs))
-    theirs.load_state_dict({key: torch.from_numpy(np.array(v.numpy())) for key, v in ours.state_dict().items()})
+    exact, (ours, theirs), other = pair(name)[1], pair(name, "float32"), pair(name, "float32")[1]
     last = {"memory_format": torch.channels_last}
-    other = distance(theirs_of(theirs.to(**last), torch.from_numpy(x).to(**last), gs))
-    mine = distance(ours_of(stepper(ours, compiled), x, gs))
-    best = np.minimum(plain, other)
+    other, step, found = other.to(**last), stepper(ours, compiled), []
+    shape = picture(name).shape
+    for seed in range(9):
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=shape).astype(np.float32)
+        gs = [rng.normal(size=(len(x), 10)).astype(np.float32) for _ in range(3)]
+        wanted = theirs_of(exact, torch.from_numpy(x.astype(np.float64)), [g.astype(np.float64) for g in gs])
+        results = [ours_of(step, x, gs), theirs_of(theirs, torch.from_numpy(x.copy()), gs),
+                   theirs_of(other, torch.from_numpy(x.copy()).to(**last), gs)]  # fmt: skip
+        found.append([distances(result, wanted) for result in results])
+    mine, plain, wide = np.median(found, axis=0)
     with capsys.disabled():
-        print(f"\n{name}: outputs and gradients {mine}, PyTorch {plain}, channels_last {other}")
-    assert (mine <= 2 * best).all(), (mine, best)
+        print(f"\n{name}: outputs and gradients {mine}, PyTorch {plain}, channels_last {wide}")
+    assert (mine <= 2 * np.minimum(plain, wide)).all()
