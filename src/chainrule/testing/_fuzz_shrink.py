@@ -76,7 +76,7 @@ def shrink(graph: Graph, arrays: Sequence[np.ndarray], takes: dict[int, int], st
     return small
 
 
-def _fails_in_child(run: Callable[[], None]) -> bool:
+def _fails_in_child(run: Callable[[], object]) -> bool:
     child = os.fork()
     if child == 0:
         devnull = os.open(os.devnull, os.O_WRONLY)
