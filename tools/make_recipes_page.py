@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Iterable
 
 from chainrule.recipes import load, names
-from chainrule.recipes.schema import HEAD, REQUIRED, TABLES, Key, Part
+from chainrule.recipes.schema import AUGMENTS, HEAD, REQUIRED, TABLES, Key, Part
 
 INTRODUCTION = """# Recipes and the command line
 
@@ -26,6 +26,7 @@ $ chainrule train mnist-mlp --set optim.name=adam --set optim.lr=0.001 --set tra
 $ chainrule evaluate runs/mnist-mlp --json            # split, samples, loss, accuracy
 $ chainrule predict runs/mnist-mlp seven.png          # which digit a picture shows
 $ chainrule report runs/mnist-mlp                     # write report.html again
+$ chainrule data show cifar10-m3                      # a contact sheet: what augmentation makes of the pictures
 $ chainrule doctor                                    # look at this machine
 ```
 
@@ -89,6 +90,18 @@ early_stopping = 3
 top_k = { k = 3 }
 ```
 
+Random changes to the training pictures are a list, made in its order; an option that is left out has its default:
+
+```toml
+[data]
+name = "cifar10"
+augment = [{ name = "horizontal_flip" }, { name = "crop", padding = 4 }, "mixup"]
+```
+
+Each change depends on the seed, the epoch and the sample's number alone, so batch order, threads and resuming make no
+difference. They are compiled into the training step; `augment_in = "loader"` lets NumPy make them in the background
+instead, with the same pictures. `chainrule data show mine.toml` draws what comes out.
+
 `chainrule train mine.toml` runs it. `--set key=value` changes a setting on the way; the value is TOML, and text needs
 no quotes.
 """
@@ -122,6 +135,10 @@ def page() -> str:
         parts.append(f"\n### [{table.name}]\n\n{table.meaning}\n\n")
         if table.keys:
             parts.append(rows(table.keys, f"{table.name}."))
+        if table.name == "data":
+            parts.append("\n#### What data.augment may hold\n")
+            for name, part in AUGMENTS.items():
+                parts.append(f"\n**`{name}`**: {part.meaning}.\n\n" + rows(part.options.values(), "", part))
         for name, part in (table.choices or {}).items():
             prefix = f"{table.name}." if table.keys else f"{table.name}.{name}."
             parts.append(f"\n**`{name}`**: {part.meaning}.\n")

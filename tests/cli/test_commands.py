@@ -14,7 +14,7 @@ from PIL import Image
 from tests.recipes.tiny import TINY
 
 import chainrule
-from chainrule import cli
+from chainrule import cli, recipes
 from chainrule.recipes.folder import Run
 
 SET = [word for setting in TINY for word in ("--set", setting)]
@@ -249,9 +249,11 @@ def test_report_is_written_again_with_the_same_bytes(trained, command, tmp_path)
 
 
 def test_recipes_lists_them(command):
-    assert command("recipes") == (
-        0, "mnist-mlp  A multilayer perceptron, 784-64-32-10, learns handwritten digits (MNIST)\n", "",
-    )  # fmt: skip
+    code, out, err = command("recipes")
+    assert (code, err) == (0, "")
+    lines = [line.split(None, 1) for line in out.splitlines()]
+    assert [name for name, _ in lines] == recipes.names()
+    assert ["mnist-mlp", "A multilayer perceptron, 784-64-32-10, learns handwritten digits (MNIST)"] in lines
 
 
 def test_summary_shows_the_network(command):

@@ -89,6 +89,7 @@ def test_every_choice_can_be_made():
                 "step": ["schedule.step_size=3"], "multi_step": ["schedule.milestones=[2, 4]"],
                 "exponential": ["schedule.gamma=0.9"], "inverse_time": ["schedule.gamma=0.1"],
                 "one_cycle": ["schedule.max_lr=0.1"], "plateau": ["data.validation=0.1"],
+                "resnet": ["model.depth=18"], "cifar_resnet": ["model.depth=20"], "vgg": ["model.depth=11"],
             }.get(name, [])  # fmt: skip
             assert load("mnist-mlp", [f"{table.name}.name={name}", *extra])[f"{table.name}.name"] == name
 
@@ -144,7 +145,7 @@ def test_options_are_those_of_the_signatures():
         (["train.average=1.0"], "train.average must be a number in [0, 1); got 1.0."),
         (["train.max_norm=nan"], "train.max_norm must be a number >= 0; got nan."),
         (["data.standardize=yes"], "data.standardize must be true or false; got 'yes'."),
-        (["data.name=mnits"], "data.name must be one of \"mnist\"; got 'mnits'; did you mean 'mnist'?"),
+        (["data.name=mnits"], "data.name must be one of \"mnist\", \"cifar10\"; got 'mnits'; did you mean 'mnist'?"),
         (["model.sizes=784"], "model.sizes must be a list of integers >= 1; got 784."),
         (["optim.betas=[0.9]", "optim.name=adam"], "optim.betas must be a list of 2 numbers; got [0.9]."),
         (
@@ -199,7 +200,7 @@ def test_a_mistake_names_the_key_what_is_allowed_and_the_nearest(changes, wanted
 
 def test_mistakes_in_files(tmp_path):
     assert message("mnist-mpl") == (
-        "there is no recipe 'mnist-mpl'; did you mean 'mnist-mlp'? Recipes are mnist-mlp; "
+        f"there is no recipe 'mnist-mpl'; did you mean 'mnist-mlp'? Recipes are {', '.join(recipes.names())}; "
         "a recipe of your own is a file ending in .toml."
     )
     path = tmp_path / "mine.toml"
@@ -241,7 +242,8 @@ def test_differences_are_listed_by_key():
 
 
 def test_the_names_are_the_files_and_each_loads():
-    assert recipes.names() == ["mnist-mlp"]
+    assert recipes.names() == sorted(recipes.names())
+    assert {"cifar10-m1", "cifar10-m2", "cifar10-m3", "lenet5-mnist", "mnist-mlp"} <= set(recipes.names())
     for name in recipes.names():
         assert load(name).description
         assert repr(load(name)) == f"Recipe({name!r}: {load(name).description})"

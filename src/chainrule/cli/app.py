@@ -1,6 +1,6 @@
 """The commands: each reads its words, calls one function of the floors below, and prints what came out.
 
-train   evaluate   predict   report   recipes   summary   graph   doctor
+train   evaluate   predict   report   recipes   summary   graph   data show   doctor
 """
 
 from __future__ import annotations
@@ -34,6 +34,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+data_app = typer.Typer(
+    help="Look at data sets.", no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]}
+)
+app.add_typer(data_app, name="data")
+
 RunFolder = Annotated[
     pathlib.Path, typer.Argument(metavar="RUN", help="A run folder, such as runs/mnist-mlp.", show_default=False)
 ]
@@ -52,14 +57,14 @@ Settings = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
-def command(*examples: str) -> Callable[[Function], Function]:
+def command(*examples: str, of: typer.Typer = app) -> Callable[[Function], Function]:
     """Make a function a command: its docstring is the help, each paragraph one line, and examples to type follow."""
 
     def add(function: Function) -> Function:
         paragraphs = [" ".join(text.split()) for text in (function.__doc__ or "").split("\n\n")]
         lines = [example.replace("[", r"\[") for example in examples]  # a bracket is no markup here
         shown = "\n\n".join(["[bold]Examples[/bold]", *lines]) if examples else None
-        app.command(help="\n\n".join(paragraphs), epilog=shown)(function)
+        of.command(help="\n\n".join(paragraphs), epilog=shown)(function)
         return function
 
     return add
@@ -159,7 +164,8 @@ def _print_result(run: Any, quiet: bool) -> None:
     found = run.info["result"]
     if not quiet:
         say(f"model   {run.weights}\nreport  {run.folder / 'report.html'}")
-    result(f"accuracy on the {found['samples']:,} test digits: {100 * found['accuracy']:.2f} %")
+    what = "digits" if run.recipe["data.name"] == "mnist" else "pictures"
+    result(f"accuracy on the {found['samples']:,} test {what}: {100 * found['accuracy']:.2f} %")
 
 
 @command(
@@ -262,7 +268,8 @@ def summary(
         result(loaded.to_toml().rstrip())
         return
     images, _, _ = build.load_split(loaded, "test")
-    result(str(build.make_model(loaded).summary((1, *images.shape[1:]))))
+    shape = (1, *images.shape[1:]) if images.ndim == 3 and build.takes_channels(loaded) else images.shape[1:]
+    result(str(build.make_model(loaded).summary((1, *shape))))
 
 
 @command(
@@ -293,6 +300,30 @@ def graph(
     loaded = _load(source, changes)
     picture = network_picture(loaded, opened=opened)
     result(picture.text() if text else str(picture.save(out or f"{loaded.name}.svg")))
+
+
+@command(
+    "chainrule data show cifar10-m3",
+    "chainrule data show lenet5-mnist --samples 4 --epochs 10 --out sheet.png",
+    of=data_app,
+)
+def show(
+    recipe: RecipeName,
+    more: More = None,
+    settings: Settings = None,
+    out: Annotated[
+        pathlib.Path | None,
+        typer.Option(metavar="FILE", help="The PNG file; else RECIPE-data.png.", show_default=False),
+    ] = None,
+    samples: Annotated[int, typer.Option(metavar="N", help="Rows: the first training samples.")] = 8,
+    epochs: Annotated[int, typer.Option(metavar="N", help="Columns: what each of the first epochs shows.")] = 7,
+) -> None:
+    """Write a contact sheet: training pictures as they are, and as augmentation changes them epoch by epoch."""
+    from chainrule.recipes.contact import write_contact_sheet
+
+    source, changes = _recipe_and_settings(recipe, more, settings)
+    loaded = _load(source, changes)
+    result(str(write_contact_sheet(loaded, out or f"{loaded.name}-data.png", samples, epochs)))
 
 
 @command()

@@ -2,6 +2,7 @@
 
 schema.py, constraints.py   which keys there are and what they allow
 recipe.py                   reading, `--set`, checking
+scaling.py                  from pixels to what a network takes
 build.py                    from a recipe to data, model, loss, optimizer, trainer
 *.toml                      the recipes
 """

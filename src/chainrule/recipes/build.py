@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chainrule.core.context import no_grad
-from chainrule.core.dtypes import float32
 from chainrule.core.errors import ChainruleError, RecipeError, nearest
-from chainrule.core.tensor import Tensor
-from chainrule.data import ArrayDataset, DataLoader, Standardize, Subset, check_labels, mnist, split, standardization
-from chainrule.ops import asarray, astype, zeros
-from chainrule.recipes.schema import LOSSES, METRICS, MODELS, OPTIMIZERS, SCHEDULES, Part
+from chainrule.data import ArrayDataset, Augment, DataLoader, Subset, check_labels, cifar10, mnist, numbered, split
+from chainrule.ops import asarray, zeros
+from chainrule.recipes.scaling import Scale, augmented, measured
+from chainrule.recipes.schema import AUGMENTS, LOSSES, METRICS, MODELS, OPTIMIZERS, SCHEDULES, Part
 
 if TYPE_CHECKING:
     from chainrule.recipes.recipe import Recipe
@@ -36,28 +35,13 @@ __all__ = [
     "make_loss",
     "make_metrics",
     "make_model",
+    "make_transforms",
+    "takes_channels",
     "make_trainer",
 ]
 
 EVALUATION_BATCH = 1000  # samples; a divisor of 10,000, so that the test set is measured in equal batches
-
-
-@dataclass(frozen=True)
-class Scale:
-    """How raw pixels become the network's input: (x - mean) / std, in float32; of a tensor, inside a compiled step too.
-
-    Args:
-        mean: subtracted from each pixel, 0 to 255.
-        std: divides each pixel, > 0.
-    """
-
-    mean: float
-    std: float
-
-    def __call__(self, pixels: Any) -> Any:
-        if isinstance(pixels, Tensor):
-            return (astype(pixels, float32) - self.mean) / self.std
-        return Standardize(self.mean, self.std)(pixels)
+PREFETCH = 4  # batches that are augmented ahead, in the background, where the loader does it
 
 
 @dataclass(frozen=True)
@@ -88,16 +72,17 @@ def load_split(recipe: Recipe, name: str) -> tuple[np.ndarray, np.ndarray, tuple
         name: which samples; "train" without those held out for validation.
 
     Returns:
-        Pictures [samples, height, width], labels [samples], class names.
+        Pictures [samples, height, width] or [samples, channels, height, width], labels [samples], class names.
 
     Raises:
         DataError: files that are missing, damaged or not the published ones.
         IndexRangeError: a label that is no class.
         RecipeError: "validation" where the recipe holds nothing out.
     """
-    digits = mnist("test" if name == "test" else "train", recipe["data.folder"] or None, verify=recipe["data.verify"])
-    images, labels = digits.images, digits.labels
-    classes = digits.classes or ()
+    read = {"mnist": mnist, "cifar10": cifar10}[recipe["data.name"]]
+    pictures = read("test" if name == "test" else "train", recipe["data.folder"] or None, verify=recipe["data.verify"])
+    images, labels = pictures.images, pictures.labels
+    classes = pictures.classes or ()
     check_labels(labels, len(classes))
     if name == "test":
         return images, labels, classes
@@ -125,14 +110,20 @@ def load_data(recipe: Recipe) -> Data:
         IndexRangeError: a label that is no class.
     """
     images, labels, classes = load_split(recipe, "train")
-    if recipe["data.standardize"]:
-        mean, std = standardization(images)
-        scale = Scale(float(mean), float(std))
-    else:
-        scale = Scale(0.0, 255.0)
+    channel = takes_channels(recipe)
+    scale = measured(images, channel) if recipe["data.standardize"] else Scale(0.0, 255.0, channel)
     second = "validation" if recipe["data.validation"] else "test"
     others, other_labels, _ = load_split(recipe, second)
     return Data(ArrayDataset(images, labels), second, ArrayDataset(others, other_labels), scale, classes)
+
+
+def takes_channels(recipe: Recipe) -> bool:
+    """Return whether the network needs pictures with an axis of channels: all do but the multilayer perceptron.
+
+    Args:
+        recipe: the recipe.
+    """
+    return recipe["model.name"] != "mlp"
 
 
 def evaluation_loader(dataset: ArrayDataset) -> DataLoader:
@@ -148,6 +139,19 @@ def make_model(recipe: Recipe) -> Any:
         recipe: the recipe.
     """
     return _made("model", MODELS[recipe["model.name"]], (), recipe.options("model"))
+
+
+def make_transforms(recipe: Recipe) -> list[Any]:
+    """Return the transforms of `data.augment`, in their order.
+
+    Args:
+        recipe: the recipe.
+    """
+    entries = enumerate(recipe["data.augment"])
+    return [
+        _made(f"data.augment[{i}]", AUGMENTS[entry["name"]], (), {k: v for k, v in entry.items() if k != "name"})
+        for i, entry in entries
+    ]
 
 
 def make_loss(recipe: Recipe) -> Any:
@@ -224,6 +228,12 @@ def check(recipe: Recipe) -> None:
     """
     optimizer = make_optimizer(recipe, [zeros(1).requires_grad_()])
     make_loss(recipe)
+    mixing = [type(transform).__name__ for transform in make_transforms(recipe) if transform.mixes]
+    if mixing and recipe["loss.name"] != "cross_entropy":
+        raise RecipeError(
+            f"data.augment has {mixing[0]}, which mixes labels, and loss.name = {recipe['loss.name']!r} takes no mixed "
+            'labels: use "cross_entropy".'
+        )
     metrics = make_metrics(recipe, 10)
     if chooses(recipe):
         what = "train.early_stopping" if recipe["train.early_stopping"] else 'schedule.name = "plateau"'
@@ -310,7 +320,7 @@ def make_trainer(
     from chainrule.train import EarlyStopping, TensorBoard, Trainer
 
     get: Callable[[str], Any] = recipe.__getitem__
-    loader = DataLoader(data.train, batch_size=get("train.batch_size"), shuffle=True, seed=get("train.seed"))
+    inside, loader = _training_batches(recipe, data)
     optimizer = make_optimizer(recipe, list(model.parameters()))
     updates = math.ceil(len(loader) / get("train.accumulate"))
     length = get("train.epochs") * (updates if get("schedule.every") == "step" else 1)
@@ -335,6 +345,23 @@ def make_trainer(
         compiled=get("train.compiled"),
         precision=get("train.precision"),
         transform=data.scale,
+        augment=inside,
         check_gradients=get("train.check_gradients"),
     )
     return trainer, loader
+
+
+def _training_batches(recipe: Recipe, data: Data) -> tuple[Augment | None, DataLoader]:
+    """Return the augmentation that belongs into the step, if any, and the loader of the training samples."""
+    transforms = make_transforms(recipe)
+    settings = {"batch_size": recipe["train.batch_size"], "shuffle": True, "seed": recipe["train.seed"]}
+    if not transforms:
+        return None, DataLoader(data.train, **settings)
+    images, labels = data.train.arrays
+    pictures = ArrayDataset(images if images.ndim == 4 else images[:, None], labels)
+    inside = recipe["data.augment_in"] == "step"
+    channels, seed, classes = pictures.arrays[0].shape[1], recipe["train.seed"], len(data.classes)
+    augment = augmented(transforms, data.scale, channels, seed, classes, scaled=inside)
+    if inside:
+        return augment, DataLoader(numbered(pictures), **settings)
+    return None, DataLoader(pictures, augment=augment, prefetch=PREFETCH, **settings)

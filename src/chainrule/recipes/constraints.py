@@ -7,12 +7,13 @@ table of these; checking, reading `--set key=value`, error messages and the docu
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from chainrule.core.errors import RecipeError, nearest
 
-__all__ = ["Choice", "Flag", "Integer", "Integers", "Kind", "Real", "Reals", "Text"]
+__all__ = ["Choice", "Flag", "Integer", "Integers", "Kind", "Parts", "Real", "Reals", "Text"]
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,37 @@ class Reals:
         return [Real().clean(f"{key}[{place}]", item) for place, item in enumerate(value)]
 
 
-Kind = Integer | Real | Flag | Text | Choice | Integers | Reals
+@dataclass(frozen=True)
+class Parts:
+    """A list of named parts, each a table of its name and options; text alone is a part without options."""
+
+    parts: Mapping[str, Any]  # name -> what has `options`, a mapping of keys
+
+    def __str__(self) -> str:
+        return 'a list of tables such as { name = "' + next(iter(self.parts)) + '" }'
+
+    def clean(self, key: str, value: Any) -> list[dict[str, Any]]:
+        """Return one table per part, with every option filled in."""
+        if not isinstance(value, list):
+            raise refusal(key, self, value)
+        return [self._part(f"{key}[{place}]", item) for place, item in enumerate(value)]
+
+    def _part(self, key: str, item: Any) -> dict[str, Any]:
+        table = {"name": item} if isinstance(item, str) else item
+        if not isinstance(table, dict) or "name" not in table:
+            raise RecipeError(f'{key} must be a table with a name, such as {{ name = "crop" }}; got {item!r}.')
+        name = Choice(tuple(self.parts)).clean(f"{key}.name", table["name"])
+        known = self.parts[name].options
+        for option in table:
+            if option != "name" and option not in known:
+                hint = nearest(option, known).replace("'", f"'{key}.", 1)
+                allowed = ", ".join(known) or "no options"
+                raise RecipeError(f"unknown recipe key {key}.{option}{hint or '.'} {name} has {allowed}.")
+        values = {option: table.get(option, known[option].default) for option in known}
+        return {"name": name} | {option: known[option].kind.clean(f"{key}.{option}", v) for option, v in values.items()}
+
+
+Kind = Integer | Real | Flag | Text | Choice | Integers | Reals | Parts
 
 
 def refusal(key: str, kind: Kind, value: Any, hint: str = "") -> RecipeError:

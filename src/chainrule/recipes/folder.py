@@ -19,8 +19,9 @@ from typing import Any
 from chainrule.core.errors import CheckpointError, DataError, RecipeError
 from chainrule.core.files import atomic_write
 from chainrule.nn.files import load as load_tensors
-from chainrule.recipes.build import Scale, make_model
+from chainrule.recipes.build import make_model, takes_channels
 from chainrule.recipes.recipe import Recipe, load
+from chainrule.recipes.scaling import Scale
 
 __all__ = ["Run", "choose_folder", "holds_run"]
 
@@ -125,7 +126,7 @@ class Run:
             CheckpointError: run.json does not say.
         """
         try:
-            return Scale(float(self.info["scale"]["mean"]), float(self.info["scale"]["std"]))
+            return Scale.of(self.info["scale"], takes_channels(self.recipe))
         except (KeyError, TypeError, ValueError):
             raise CheckpointError(f"{self.folder / 'run.json'} says nothing of the scale of the pixels.") from None
 

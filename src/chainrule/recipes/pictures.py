@@ -17,10 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from chainrule.core.errors import DataError
+from chainrule.data.folder import as_array, open_picture
 
-__all__ = ["Digit", "prepare_digit", "read_digit"]
+__all__ = ["Digit", "prepare_digit", "read_digit", "read_small"]
 
-SIDE, BOX = 28, 20  # pixels
+SIDE, BOX, SMALL = 28, 20, 32  # pixels
 MOST_PIXELS = 50_000_000
 LEAST_CONTRAST = 24  # of 255; below it there is paper and noise, and no ink
 INK = 0.25  # share of the greatest ink above which a pixel belongs to the digit
@@ -31,7 +32,7 @@ class Digit:
     """A digit ready for a network of MNIST.
 
     Args:
-        pixels: uint8 [28, 28], 0 paper, 255 ink.
+        pixels: uint8 [28, 28], 0 paper, 255 ink; for CIFAR-10 [3, 32, 32].
         note: what was done to the picture, in words.
     """
 
@@ -86,6 +87,35 @@ def read_digit(path: str | os.PathLike[str]) -> Digit:
         return prepare_digit(grey)
     except DataError as error:
         raise DataError(f"{path}: {error.message}") from None
+
+
+def read_small(path: str | os.PathLike[str]) -> Digit:
+    """Read a picture file for a network of CIFAR-10: its middle square, scaled to 32 x 32, in colour.
+
+    Args:
+        path: PNG, JPEG or another file that Pillow reads.
+
+    Returns:
+        Pixels uint8 [3, 32, 32], and what was done to the picture.
+
+    Raises:
+        DataError: no such file, no picture, or a truncated one.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from PIL import Image
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "sky.png"
+        >>> Image.new("RGB", (80, 60), "skyblue").save(path)
+        >>> read_small(path).note
+        '80 x 60: cropped and scaled to 32 x 32'
+    """
+    from PIL import Image, ImageOps
+
+    picture = open_picture(path).convert("RGB")
+    if picture.size == (SMALL, SMALL):
+        return Digit(as_array(picture), f"{SMALL} x {SMALL}: taken as it is")
+    fitted = ImageOps.fit(picture, (SMALL, SMALL), Image.Resampling.BILINEAR)
+    return Digit(as_array(fitted), f"{picture.width} x {picture.height}: cropped and scaled to {SMALL} x {SMALL}")
 
 
 def prepare_digit(grey: np.ndarray) -> Digit:

@@ -118,6 +118,8 @@ def _toml(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {_toml(item)}' for key, item in value.items())} }}"
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"
     assert isinstance(value, int | float), value
@@ -130,8 +132,8 @@ def names() -> list[str]:
     """Return the names of the recipes inside the package.
 
     Example:
-        >>> names()
-        ['mnist-mlp']
+        >>> "mnist-mlp" in names()
+        True
     """
     files = resources.files("chainrule.recipes").iterdir()
     return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))

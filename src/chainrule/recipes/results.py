@@ -21,7 +21,7 @@ from chainrule.ops import asarray
 from chainrule.recipes.build import EVALUATION_BATCH, chooses, load_split, make_loss
 from chainrule.recipes.folder import Run
 from chainrule.recipes.machine import versions
-from chainrule.recipes.pictures import read_digit
+from chainrule.recipes.pictures import read_digit, read_small
 
 __all__ = ["Evaluation", "Prediction", "evaluate", "network_name", "predict", "write_report"]
 
@@ -104,17 +104,18 @@ def evaluate(run: Run, split: str = "test") -> Evaluation:
 
 
 def predict(run: Run, files: Sequence[str | pathlib.Path]) -> list[Prediction]:
-    """Return what a run's saved model says to pictures of digits.
+    """Return what a run's saved model says to pictures.
 
     Args:
         run: the run folder.
-        files: picture files of any size and colour, one digit each.
+        files: picture files of any size and colour; for networks of MNIST one digit each, others are scaled to 32x32.
 
     Raises:
         DataError: a file is no picture, damaged, or shows no digit.
         CheckpointError: the run has no model, or a damaged one.
     """
-    digits = [read_digit(file) for file in files]
+    read = read_digit if run.recipe["data.name"] == "mnist" else read_small
+    digits = [read(file) for file in files]
     model, classes = run.model(), run.info["classes"]
     with no_grad(), precision(run.recipe["train.precision"]):
         logits = model(asarray(run.scale(np.stack([digit.pixels for digit in digits])))).numpy()
@@ -187,7 +188,7 @@ def run_report(run: Run, found: Evaluation) -> RunReport:
         mistakes=worst_mistakes(found.images, found.labels, found.logits),
         first_layer_weights=first_layer_pictures(found.model, found.images.shape[1:]),
         layers=layer_rows(found.model, scale(found.images[few]), found.labels[few]),
-        layers_measured_on=f"the first {min(LAYER_SAMPLES, found.samples)} test digits",
+        layers_measured_on=f"the first {min(LAYER_SAMPLES, found.samples)} test {_what(run)}",
         states=_states(found, scale, len(classes)),
         settings={key: str(value) for key, value in run.recipe.flat().items()},
         finished=run.info.get("finished", ""),
@@ -213,6 +214,10 @@ def _confusion(found: Evaluation, classes: int) -> np.ndarray:
     """Return counts [true class, predicted class]."""
     cells = found.labels * classes + found.logits.argmax(axis=1)
     return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
+
+
+def _what(run: Run) -> str:
+    return "digits" if run.recipe["data.name"] == "mnist" else "pictures"
 
 
 def _last(run: Run) -> dict[str, Any]:

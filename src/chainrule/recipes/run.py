@@ -146,7 +146,7 @@ def _begin(recipe: Recipe, folder: pathlib.Path, data: build.Data, before: Run |
         "command": run.info.get("command", command.replace(" --resume", "")),
         "seed": recipe["train.seed"],
         "started": run.info.get("started", session["started"]),
-        "scale": {"mean": data.scale.mean, "std": data.scale.std},
+        "scale": data.scale.facts(),
         "classes": list(data.classes),
         "second": data.second_name,
         "sessions": [*sessions, session],

@@ -20,9 +20,9 @@ from types import UnionType
 from typing import Any
 
 from chainrule.core.precision import PRECISIONS
-from chainrule.recipes.constraints import Choice, Flag, Integer, Integers, Kind, Real, Reals, Text
+from chainrule.recipes.constraints import Choice, Flag, Integer, Integers, Kind, Parts, Real, Reals, Text
 
-__all__ = ["HEAD", "TABLES", "Key", "Part", "Table"]
+__all__ = ["AUGMENTS", "HEAD", "TABLES", "Key", "Part", "Table"]
 
 REQUIRED = inspect.Parameter.empty
 
@@ -127,7 +127,35 @@ _RISING = ("maximize",)  # a recipe makes its loss small
 _LOSS_FIXED = ("reduction",)
 _CLASSES = ("num_classes", "threshold")
 
-MODELS = {"mlp": Part("chainrule.models:MLP", "multilayer perceptron")}
+_MODELS = "chainrule.models:"
+MODELS = {
+    "mlp": Part(_MODELS + "MLP", "multilayer perceptron"),
+    "lenet5": Part(_MODELS + "LeNet5", "LeNet-5 as its paper has it"),
+    "lenet5_modern": Part(_MODELS + "LeNet5Modern", "LeNet-5 as courses have it"),
+    "cifar_m1": Part(_MODELS + "CifarM1", "multilayer perceptron for CIFAR-10"),
+    "cifar_m2": Part(_MODELS + "CifarM2", "network of 62,006 parameters for CIFAR-10"),
+    "cifar_m3": Part(_MODELS + "CifarM3", "network of 5.85 million parameters for CIFAR-10"),
+    "resnet": Part(_MODELS + "ResNet", "residual network"),
+    "cifar_resnet": Part(_MODELS + "CifarResNet", "residual network for pictures of 32x32"),
+    "vgg": Part(_MODELS + "VGG", "network of 3x3 convolutions"),
+    "squeezenet": Part(_MODELS + "SqueezeNet", "network of fire modules"),
+    "mobilenet": Part(_MODELS + "MobileNet", "network of separable convolutions"),
+}
+
+AUGMENTS = {
+    "horizontal_flip": Part("chainrule.data:RandomHorizontalFlip", "mirror left and right"),
+    "vertical_flip": Part("chainrule.data:RandomVerticalFlip", "mirror top and bottom"),
+    "shift": Part("chainrule.data:RandomShift", "move by whole pixels"),
+    "crop": Part("chainrule.data:RandomCrop", "a window of the padded picture"),
+    "rotation": Part("chainrule.data:RandomRotation", "turn about the centre"),
+    "zoom": Part("chainrule.data:RandomZoom", "enlarge or shrink"),
+    "contrast": Part("chainrule.data:RandomContrast", "more or less contrast"),
+    "brightness": Part("chainrule.data:RandomBrightness", "lighter or darker"),
+    "noise": Part("chainrule.data:GaussianNoise", "normal noise on each value"),
+    "cutout": Part("chainrule.data:Cutout", "a square that is blanked out"),
+    "mixup": Part("chainrule.data:MixUp", "blend two pictures and their labels"),
+    "cutmix": Part("chainrule.data:CutMix", "a rectangle of another picture, labels by area"),
+}
 
 LOSSES = {
     "cross_entropy": Part(
@@ -178,12 +206,19 @@ HEAD = (
 )
 
 _DATA = (
-    Key("name", Choice(("mnist",)), "mnist", "the data set"),
-    Key("folder", Text(), "", "read the official files from this folder; empty: the copy inside the package"),
+    Key("name", Choice(("mnist", "cifar10")), "mnist", "the data set"),
+    Key("folder", Text(), "", "read the official files from this folder; empty: the usual places"),
     Key("verify", Flag(), True, "check the published checksums of the files in `folder`"),
     Key("limit", Integer(), 0, "use only the first so many training samples, for a quick try; 0: all"),
     Key("validation", Real(0, 1, open_high=True), 0.0, "share of the training samples held out to choose by"),
     Key("standardize", Flag(), True, "subtract the training set's mean, divide by its standard deviation; else [0, 1]"),
+    Key("augment", Parts(AUGMENTS), [], "random changes to the training pictures, in this order; see below"),
+    Key(
+        "augment_in",
+        Choice(("step", "loader")),
+        "step",
+        "where they are made: compiled into the step, or by NumPy in the background",
+    ),
 )
 
 _TRAIN = (
