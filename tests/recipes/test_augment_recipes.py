@@ -69,8 +69,9 @@ def test_a_list_of_transforms_gets_every_default_and_reads_back_equal(tmp_path):
         (["data.augment=3"], 'data.augment must be a list of tables such as { name = "horizontal_flip" }; got 3.'),
         (
             ['data.augment=["cropp"]'],
-            'data.augment[0].name must be one of "horizontal_flip", "vertical_flip", "shift", "crop", "rotation", '
-            '"zoom", "contrast", "brightness", "noise", "cutout", "mixup", "cutmix"; got \'cropp\'; did you mean \'crop\'?',
+            'data.augment[0].name must be one of "horizontal_flip", "vertical_flip", "shift", "crop", '
+            '"rotation", "zoom", "contrast", "brightness", "noise", "cutout", "mixup", "cutmix"; '
+            "got 'cropp'; did you mean 'crop'?",
         ),
         (
             ['data.augment=["noise", { name = "crop", paddin = 4 }]'],
