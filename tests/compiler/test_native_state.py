@@ -10,7 +10,7 @@ import pytest
 from tests.compiler.networks import Net, f32, matrix, tensors_of
 
 import chainrule as cr
-from chainrule import optim
+from chainrule import nn, optim
 from chainrule.testing import assert_close, assert_equal
 
 
@@ -316,3 +316,23 @@ def test_a_jitted_method_is_pickled_with_its_object():
 def test_a_jitted_function_is_pickled_by_name():
     twice(f32([1]))
     assert pickle.loads(pickle.dumps(twice)) is twice
+
+
+def test_weights_in_the_users_own_array_are_read_anew():
+    array = np.ones((64, 32, 3, 3), np.float32)
+    weight = cr.asarray(array, copy=False)
+    x = cr.ones((1, 32, 8, 8))
+    step = cr.jit(lambda x: cr.conv2d(x, weight, padding=1))
+    for number in range(1, 4):
+        array[:] = number
+        assert step(x)[0, 0, 4, 4].item() == 288.0 * number
+
+
+def test_packed_weights_follow_an_assignment():
+    layer = nn.Conv2d(32, 64, 3, padding=1, bias=False)
+    x = cr.ones((1, 32, 8, 8))
+    step = cr.jit(lambda x: layer(x).detach())
+    for number in (1.0, 2.0, 2.0, 3.0):
+        with cr.no_grad():
+            layer.weight.assign_(cr.full(layer.weight.shape, number))
+        assert [step(x)[0, 0, 4, 4].item() for _ in range(3)] == [288.0 * number] * 3

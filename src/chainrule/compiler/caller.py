@@ -98,7 +98,7 @@ class Caller:
         self.twice = [(i, n) for i, (kind, n) in origins if kind == "output" and memory[n] is None and i != n]
         self.call = self._prepared()
         state = set(variant.fixed()) if executor.plan.prepared else set()
-        self.lasting = [c for n, c in enumerate(self.cells) if n + self.count in state]
+        self.lasting = [number for number in range(len(self.cells)) if number + self.count in state]
         self.held: int | None = None  # the versions of that state for which prepared results lie in the arena
         self.coming: int | None = None  # those for which the next run leaves them there
         self.runner: Any = None  # of many steps, once asked for
@@ -166,13 +166,21 @@ class Caller:
             if self.job is not None:
                 self.job[HEAD:] = self.carries()
         if self.lasting:
-            self.coming = sum([cell._version for cell in self.lasting])
-            self.context[HELD] = self.held == self.coming
+            self.coming = sum([self.cells[number]._version for number in self.lasting])
+            self.context[HELD] = self.held == self.coming and self._unshared()
         number = 0
         for array in arrays:  # enumerate would hold one more reference to each
             if taken[number] and sys.getrefcount(array) > ALONE:
                 return False
             number += 1  # noqa: SIM113
+        return True
+
+    def _unshared(self) -> bool:
+        """Return whether nobody else holds state that lasts: an array from outside may be written to at any time."""
+        for number in self.lasting:
+            array = self.arrays[number]
+            if sys.getrefcount(array) > ALONE:
+                return False
         return True
 
     def _moved(self, number: int, cell: Tensor) -> bool:
