@@ -27,6 +27,7 @@ __all__ = ["contact_sheet", "write_contact_sheet"]
 
 TILE = 96  # least pixels of a tile's longer side; small pictures are enlarged by whole numbers, so pixels stay visible
 GAP, LINE, HEAD = 8, 13, 22  # pixels between tiles, per line of text, above the first row
+Column = tuple[str, np.ndarray, list[tuple[str, ...]]]  # title, pictures, lines under each
 INK, FAINT, PAPER = (30, 30, 30), (110, 110, 110), (255, 255, 255)
 
 
@@ -48,7 +49,7 @@ def contact_sheet(recipe: Recipe, samples: int = 8, epochs: int = 7) -> Any:
     images, labels, classes = build.load_split(recipe, "train")
     images, labels = images[:samples], labels[:samples]
     images = images if images.ndim == 4 else images[:, None]
-    columns = [("original", images, [(classes[label],) for label in labels])]
+    columns: list[Column] = [("original", images, [(classes[label],) for label in labels])]
     transforms = build.make_transforms(recipe)
     if transforms:
         augment = augmented(
@@ -100,7 +101,7 @@ def _texts(labels: np.ndarray, classes: tuple[str, ...]) -> list[tuple[str, ...]
     return found
 
 
-def _drawn(columns: list[tuple[str, np.ndarray, list[tuple[str, ...]]]]) -> Any:
+def _drawn(columns: list[Column]) -> Any:
     """Return the tiles with their texts on white paper."""
     from PIL import Image, ImageDraw, ImageFont
 
