@@ -13,7 +13,6 @@ where they can be: a constant plus multiples of axis variables, from which strid
 
 from __future__ import annotations
 
-import math
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -497,10 +496,6 @@ class Vocabulary:
             position, rest = _quotient(position, n) if n else (index(0), index(0))
             found.append(rest)
         return (position, *reversed(found)) if shape else ()
-
-    def stop(self) -> float:
-        """Return positive infinity."""
-        return math.inf
 
 
 def _is_index(e: Expr) -> bool:

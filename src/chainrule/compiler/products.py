@@ -385,10 +385,6 @@ def _fill_gaps(s: Scheduler, view: View, phases: Sequence) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------- few channels
-def _dense(index: Expr, extent: int) -> Expr:
-    return index if extent > 1 else expr.index(0)
-
-
 def _plain(variables: Sequence[Expr]) -> tuple[Expr, ...]:
     return tuple(v for v in variables if v.data[1] != 1)
 

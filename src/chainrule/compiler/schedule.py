@@ -393,10 +393,7 @@ class Scheduler:
         axes = e.attributes["axis"]
         axes = tuple(range(len(x.shape))) if axes is None else axes if isinstance(axes, tuple) else (axes,)
         axes = tuple(a % len(x.shape) for a in axes)
-        if y in self.results or not e.attributes["keepdims"]:
-            view = self.allocate(y)
-        else:
-            view = self.allocate(y)
+        view = self.allocate(y)
         kept = [a for a in range(len(x.shape)) if a not in axes]
         element = lambda at: lower.element(k, self.element(x, at)) if lower.element else self.element(x, at)  # noqa: E731
         order = self._order(x)
