@@ -6,10 +6,11 @@ In: plain arrays and numbers, or a module and a sample. Out: pictures, `LayerSta
     network.py    a model and a sample -> values and gradients of every layer
     contents.py   what a report holds
     report.py     the page; _curves, _results and _insides draw its sections, _html its text and numbers
+    kernels.py    blur, edges, lines: kernels that people designed, and what they make of a picture
     assets/       style and script of the page, and uPlot with its licence
 """
 
-from chainrule.explain import pictures, report
+from chainrule.explain import kernels, pictures, report
 from chainrule.explain.contents import LayerRow, LayerState, LayerStates, Mistake, RunReport, worst_mistakes
 from chainrule.explain.network import first_layer_pictures, layer_rows, layer_states
 
@@ -20,6 +21,7 @@ __all__ = [
     "Mistake",
     "RunReport",
     "first_layer_pictures",
+    "kernels",
     "layer_rows",
     "layer_states",
     "pictures",
