@@ -26,6 +26,7 @@ _LEVEL2 = 512 << 10  # bytes of cache that operands may fill
 _FAR = 1024  # bytes between terms of a sum from where on their cache lines fall on one another
 _SCRATCH = 256 << 10  # bytes of sums that wait in scratch while the blocks of long sums pass
 _BLOCK = 256  # terms of a sum per block, about
+_RUN = 256  # terms that are added one to the other; a longer sum is one of such sums, and rounds less
 _WORTH = 32_000  # flops that a unit should have at least
 _SHARED = 1_000_000  # flops from where on several threads are likely
 _UNITS = 32  # units wanted where there is work for them
@@ -73,8 +74,9 @@ class ContractionPlan:
     """How a contraction is computed; `emit_contraction` follows it, `explain` prints `strategy`.
 
     `sums` are the specification's after merging. The first `outer` of them, and axis `outer` in pieces of `piece`, are
-    walked block by block; with more than one block sums wait in scratch. A unit is `unit_rows` tiles by `unit_panels`
-    panels (boxes of columns); `group` units share the scratch.
+    walked block by block; with more than one block sums wait in scratch. In a block the axes before `run_axis`, and that
+    one in pieces of `run`, are walked run by run, each summed by itself (`run` 0: a block is one run). A unit is
+    `unit_rows` tiles by `unit_panels` panels (boxes of columns); `group` units share the scratch.
     """
 
     spec: Contraction
@@ -87,6 +89,8 @@ class ContractionPlan:
     sums: tuple[Axis, ...]
     outer: int
     piece: int
+    run_axis: int
+    run: int
     unroll: int
     unit_rows: int
     unit_panels: int
@@ -248,7 +252,9 @@ def _plan(
         )  # fmt: skip
     block = _BLOCK if rows.boxes > 4 else 2 * _BLOCK  # few rows read no panel often
     outer, piece = _blocks(sums, columns.size * lanes * size, lanes if dots else 1 + pairs, size, block)
+    run_axis, run = _runs(sums, outer, piece, lanes if dots else 1 + pairs)
     inner = sums[-1].extent if outer < len(sums) - 1 else piece
+    inner = run if run and run_axis == len(sums) - 1 else inner
     if dots:
         unroll = _unroll(inner // lanes, 4 * rows.size, 8)
     else:
@@ -257,8 +263,8 @@ def _plan(
     unit_rows, unit_panels = _unit(spec, rows, columns, batch, columns.size * lanes, strategy.startswith("packed"))
     units = batch * -(-rows.boxes // unit_rows) * -(-columns.boxes // unit_panels)
     plan = ContractionPlan(
-        spec, lanes, registers, fma, strategy, rows, columns, sums, outer, piece, unroll, unit_rows, unit_panels, 1,
-        units, 0,
+        spec, lanes, registers, fma, strategy, rows, columns, sums, outer, piece, run_axis, run, unroll, unit_rows,
+        unit_panels, 1, units, 0,
     )  # fmt: skip
     if plan.blocks > 1:
         plan = _with(plan, group=max(1, min(units, _SCRATCH // (unit_rows * unit_panels * plan.tile_bytes))))
@@ -286,7 +292,7 @@ def _with(plan: ContractionPlan, **changes: int) -> ContractionPlan:
 def _empty(spec: Contraction, lanes: int, registers: int, fma: bool) -> ContractionPlan:
     rows = Grid(tuple(x.extent for x in spec.rows), (1,) * len(spec.rows))
     columns = Grid(tuple(x.extent for x in spec.columns), (1,) * len(spec.columns))
-    return ContractionPlan(spec, lanes, registers, fma, "empty", rows, columns, (), 0, 0, 1, 1, 1, 1, 0, 0)
+    return ContractionPlan(spec, lanes, registers, fma, "empty", rows, columns, (), 0, 0, 0, 0, 1, 1, 1, 1, 0, 0)
 
 
 # ---------------------------------------------------------------------------------------------------- sums
@@ -316,6 +322,33 @@ def _blocks(sums: tuple[Axis, ...], step_bytes: int, step: int, size: int, block
     piece = min(cut, max(1, block // inner))
     piece = -(-cut // -(-cut // piece))
     return outer - 1, min(cut, -(-piece // step) * step) if outer == len(sums) else piece
+
+
+def _runs(sums: tuple[Axis, ...], outer: int, piece: int, step: int) -> tuple[int, int]:
+    """Return the axis at which a block is cut into runs, and how much of it a run has; 0 where a block is one run.
+
+    Args:
+        sums: the axes.
+        outer: the axis at which they are cut into blocks.
+        piece: how much of it a block has.
+        step: how much of the innermost axis is one term.
+    """
+    extents = [piece, *(x.extent for x in sums[outer + 1 :])]
+    counts = [*extents[:-1], -(-extents[-1] // step)]
+    if math.prod(counts) <= _RUN * 3 // 2:
+        return 0, 0
+    inner, n = 1, len(counts)
+    while inner * counts[n - 1] <= _RUN * 3 // 2:
+        n -= 1
+        inner *= counts[n]
+    n -= 1
+    if n == 0 and sums[outer].extent % piece:  # how much of it a block has is not known while writing
+        return 0, 0
+    parts = -(-counts[n] * inner // _RUN)
+    even = (p for p in range(parts, 2 * parts) if extents[n] % (p * (1 if n < len(counts) - 1 else step)) == 0)
+    parts = next(even, parts)
+    run = -(-counts[n] // parts)
+    return outer + n, run if n < len(counts) - 1 else run * step
 
 
 def _unroll(extent: int, tile: int, most: int) -> int:

@@ -63,6 +63,7 @@ class Sums:
         self.a_kind, self.b_kind = plan.spec.a_kind or plan.spec.kind, plan.spec.b_kind or plan.spec.kind
         self.panel_kind = ("bf16" if plan.pairs else plan.spec.kind) if plan.packs else self.b_kind
         self.vector = Type(plan.spec.kind, plan.lanes)
+        self.totals: tuple[Value, int] | None = None  # memory for the sums of runs, and how many it holds
 
     def mask(self, wide: Box, c: Sequence[int]) -> Value | None:
         """Return the mask of a vector of a box of columns: only the very last along the last axis has one."""
@@ -109,7 +110,7 @@ class Sums:
 
             return body
 
-        return self._nest(a, b_, zeros, axes, turn, 1 + plan.pairs)
+        return self._runs(a, b_, zeros, axes, turn, 1 + plan.pairs)
 
     def axes(self, block: Value) -> tuple[Coordinates, list[tuple[Value | int, Axis]]]:
         """Return where a block of the sums starts, and the axes inside it with their counts."""
@@ -121,6 +122,42 @@ class Sums:
         if cut.extent % plan.piece:
             count = b.minimum(plan.piece, b.sub(cut.extent, where[-1]))
         return where, [(count, cut), *((x.extent, x) for x in plan.sums[plan.outer + 1 :])]
+
+    def _runs(self, a: Value, b_: Value, zeros: Sequence[Value], axes: Any, turn: Any, step: int) -> list[Value]:
+        """Write the sums of a block run by run, as `_nest` with sums 0 before: long sums wait in memory on the stack."""
+        b, plan = self.b, self.plan
+        if not plan.run:
+            return self._nest(a, b_, zeros, axes, turn, step)
+        outer, ((_, cut), *inner) = axes[: plan.run_axis - plan.outer], axes[plan.run_axis - plan.outer :]
+        if self.totals is None or self.totals[1] < len(zeros):
+            self.totals = b.alloca(self.vector, len(zeros)), len(zeros)
+        places = [b.offset(self.totals[0], i * plan.lanes, self.spec.kind) for i in range(len(zeros))]
+        for zero, place in zip(zeros, places, strict=True):
+            b.store(zero, place)
+
+        def run(a: Value, b_: Value, count: int) -> list[Value]:
+            sums = self._nest(a, b_, zeros, [(count, cut), *inner], turn, step)
+            for value, place in zip(sums, places, strict=True):
+                b.store(b.binary("fadd", b.load(self.vector, place), value), place)
+            return [b.offset(a, count * cut.a, self.a_kind), b.offset(b_, count * cut.b, self.panel_kind)]
+
+        def walk(a: Value, b_: Value, axes: Any) -> None:
+            if axes:
+                (count, axis), *rest = axes
+
+                def body(_: Value, a: Value, b_: Value) -> list[Value]:
+                    walk(a, b_, rest)
+                    return [b.offset(a, axis.a, self.a_kind), b.offset(b_, axis.b, self.panel_kind)]
+
+                b.loop(count, body, [a, b_])
+                return
+            extent = plan.piece if plan.run_axis == plan.outer else cut.extent
+            carried = b.loop(extent // plan.run, lambda _, a, b_: run(a, b_, plan.run), [a, b_])
+            if extent % plan.run:
+                run(*carried, extent % plan.run)
+
+        walk(a, b_, outer)
+        return [b.load(self.vector, place) for place in places]
 
     def _nest(
         self, a: Value, b_: Value, sums: Sequence[Value], axes: Any, turn: Callable[[Axis, int], Turn], step: int = 1
@@ -267,7 +304,7 @@ class Sums:
                 start = b.offset(b_, b.mul(g, few * stride), self.b_kind)
                 offsets = [b.mul(i, stride) for i in range(few)]
             zeros = [b.zero(self.vector)] * (len(a_offsets) * few)
-            sums = self._nest(a, start, zeros, axes, self._dots(a_offsets, offsets), plan.lanes)
+            sums = self._runs(a, start, zeros, axes, self._dots(a_offsets, offsets), plan.lanes)
             for i in range(len(a_offsets)):
                 parts = summed_lanes(b, sums[i * few : (i + 1) * few])
                 for j, part in enumerate(parts):

@@ -23,6 +23,8 @@ from chainrule.compiler.llvm.tiles import Tiles, emit_tiles, tiles_for
 __all__ = ["Plan", "emit_border", "emit_loops", "plan_border", "plan_loops"]
 
 PIECE = 4096  # elements of a long axis that a thread takes at once, at least
+RUN = 32  # terms that are added one to the other; a longer sum is one of such sums, and rounds less
+APART = 16  # terms that are worth a sum of their own
 VECTORS = 4  # vectors of columns that are summed together; and partial sums of a row
 _BYTES = {"f64": 8, "i64": 8, "u64": 8}
 Statements = list[Store | Sum]
@@ -223,22 +225,17 @@ def _nest(code: Code, plan: Plan, stage: Stage) -> None:
     width = width_of(stage.statements, plan.lanes, _extent(last))
     start = [identity(code.b, s.combine, s.value.kind, width) for s in sums]
 
-    def around(axes: Sequence[Expr], carried: Sequence[Value]) -> list[Value]:
-        if not axes:
-            return _vectors(code, stage.statements, last, width, 0, _extent(last), carried)
+    joins = [combine(code, s.combine, s.value.kind) for s in sums]
 
-        def body(i: Value, *inner: Value) -> list[Value]:
-            code.push()
-            code.places[axes[0]] = Place(i)
-            moving = stage.axes[len(stage.axes) - len(axes) :]
-            code.hoist([e for s in stage.statements for e in _parts(s)], moving, _written(stage))
-            new = around(axes[1:], inner)
-            code.pop()
-            return new
+    def enter(left: Sequence[Expr]) -> None:
+        code.hoist([e for s in stage.statements for e in _parts(s)], (*left, last), _written(stage))
 
-        return code.b.loop(_extent(axes[0]), body, carried)
+    def terms(carried: Sequence[Value]) -> list[Value]:
+        return _vectors(code, stage.statements, last, width, 0, _extent(last), carried)
 
-    totals = around(stage.axes[:-1], start)
+    totals = _in_runs(
+        code, stage.axes[:-1], start, joins, terms, enter=enter, size=-(-_extent(last) // (width * VECTORS))
+    )
     for s, total in zip(sums, totals, strict=True):
         code.know(s.symbol, code.b.fold(total, combine(code, s.combine, s.value.kind)))
 
@@ -269,8 +266,6 @@ def _vectors(
         code.lane, code.width, code.mask = None, 1, None
         return new
 
-    extra = [identity(b, s.combine, s.value.kind, width) for _ in range(many - 1) for s in sums]
-
     def several(i: Value, *inner: Value) -> list[Value]:
         found: list[Value] = []
         for m in range(many):
@@ -281,12 +276,14 @@ def _vectors(
     span = b.sub(stop, start) if count is None else Value(I64, str(count), count)
     block = many * width
     whole = b.add(start, b.mul(b.floordiv(span, block), block))
-    values = b.loop(whole, several, [*carried, *extra], start=start, step=block)
+    joins = [combine(code, s.combine, s.value.kind) for _ in range(many) for s in sums]
+    zeros = [identity(b, s.combine, s.value.kind, width) for _ in range(many) for s in sums]
+    turns = 0 if count is None else count // block
+    values = _run(b, start, whole, turns, several, [*carried, *zeros[len(sums) :]], zeros, joins, block)
     if many > 1:
         one = list(values[: len(sums)])
         for m in range(1, many):
-            for n, s in enumerate(sums):
-                one[n] = combine(code, s.combine, s.value.kind)(one[n], values[m * len(sums) + n])
+            one = _joined(joins, one, values[m * len(sums) : (m + 1) * len(sums)])
         values = one
         ones = b.add(start, b.mul(b.floordiv(span, width), width))
         values = b.loop(ones, lambda i, *inner: step(i, inner, None, width), values, start=whole, step=width)
@@ -425,28 +422,87 @@ def _column_block(code: Code, plan: Plan, first: Value, n: int, rest: int | None
         sums = [s for s in stage.statements if isinstance(s, Sum)]
         start = [identity(b, s.combine, s.value.kind, lanes) for _ in range(vectors) for s in sums]
 
-        def body(
-            axes: Sequence[Expr], carried: Sequence[Value], stage: Stage = stage, n: int = len(sums)
-        ) -> list[Value]:
-            if not axes:
-                new: list[Value] = []
-                each(partial(_extended, code, stage, carried, n, new))
-                return new
+        joins = [combine(code, s.combine, s.value.kind) for _ in range(vectors) for s in sums]
 
-            def turn(i: Value, *inner: Value) -> list[Value]:
-                code.push()
-                code.places[axes[0]] = Place(i)
-                found = body(axes[1:], inner)
-                code.pop()
-                return found
+        def terms(carried: Sequence[Value], stage: Stage = stage, n: int = len(sums)) -> list[Value]:
+            new: list[Value] = []
+            each(partial(_extended, code, stage, carried, n, new))
+            return new
 
-            return b.loop(_extent(axes[0]), turn, carried)
-
-        totals = body(stage.axes, start)
+        totals = _in_runs(code, stage.axes, start, joins, terms)
         for v in range(vectors):
             for m, s in enumerate(sums):
                 finished[v][s.symbol] = totals[v * len(sums) + m]
     code.pop()
+
+
+def _in_runs(
+    code: Code,
+    axes: Sequence[Expr],
+    start: Sequence[Value],
+    joins: Sequence[Callable[[Value, Value], Value]],
+    terms: Callable[[Sequence[Value]], list[Value]],
+    *,
+    enter: Callable[[Sequence[Expr]], None] = lambda left: None,
+    size: int = 1,
+) -> list[Value]:
+    """Write loops along which sums run: long ones, and those around many terms, add up sums of their own.
+
+    Args:
+        code: where to write.
+        axes: outermost first.
+        start: the sums before.
+        joins: what combines each with another.
+        terms: given the sums, writes some terms of each and returns them.
+        enter: called inside each loop with its axis and those inside it.
+        size: how many terms `terms` adds up.
+    """
+
+    def walk(left: Sequence[Expr], carried: Sequence[Value]) -> list[Value]:
+        if not left:
+            return terms(carried)
+        inside = size * math.prod(map(_extent, left[1:]))
+
+        def turn(i: Value, *sums: Value) -> list[Value]:
+            code.push()
+            code.places[left[0]] = Place(i)
+            enter(left)
+            found = walk(left[1:], sums if inside < APART else start)
+            code.pop()
+            return found if inside < APART else _joined(joins, sums, found)
+
+        return _run(code.b, 0, _extent(left[0]), _extent(left[0]), turn, carried, start, joins)
+
+    return walk(axes, start)
+
+
+def _run(
+    b: Builder,
+    begin: Value | int,
+    end: Value | int,
+    most: int,
+    turn: Callable[..., list[Value]],
+    carried: Sequence[Value],
+    start: Sequence[Value],
+    joins: Sequence[Callable[[Value, Value], Value]],
+    step: int = 1,
+) -> list[Value]:
+    """Write a loop that adds up sums, `most` turns at most; a long one as a loop over shorter ones."""
+    if not carried or most <= 2 * RUN:
+        return b.loop(end, turn, carried, start=begin, step=step)
+    part = RUN
+    while part * 2 * RUN < most:
+        part *= RUN
+
+    def run(i: Value, *sums: Value) -> list[Value]:
+        stop = b.minimum(b.add(i, part * step), end)
+        return _joined(joins, sums, _run(b, i, stop, part, turn, start, start, joins, step))
+
+    return b.loop(end, run, carried, start=begin, step=part * step)
+
+
+def _joined(joins: Sequence[Callable[[Value, Value], Value]], x: Sequence[Value], y: Sequence[Value]) -> list[Value]:
+    return [join(a, c) for join, a, c in zip(joins, x, y)]
 
 
 # ---------------------------------------------------------------------------------------------------- borders

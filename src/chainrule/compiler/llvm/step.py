@@ -4,20 +4,22 @@
 
 Every thread runs the stretch: it takes its share of each kernel's units, and waits at a barrier where a kernel needs
 what another thread has written. The context is an array of pointers: the flag, the arena, inputs, outputs, constants.
-Kernels with equal text are written once. Where state begins to change, the flag is looked at: a step that failed a
+Kernels that differ in their buffers alone are written once. Where state begins to change, the flag is looked at: a step that failed a
 check ends there and has changed nothing.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from collections.abc import Sequence as Several
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from chainrule.compiler import expr
 from chainrule.compiler.contraction import plan_contraction
 from chainrule.compiler.expr import Expr
+from chainrule.compiler.fingerprints import fingerprint
 from chainrule.compiler.kernels import Border, Buffer, Call, Kernel, Loops, Product, Program, Sequence, Store
 from chainrule.compiler.llvm.code import Code, flat
 from chainrule.compiler.llvm.contraction import emit_contraction
@@ -69,53 +71,65 @@ def context_place(program: Program, buffer: Buffer) -> int:
     return FIRST + len(program.inputs) + len(program.outputs) + buffer.slot
 
 
+class _Function(NamedTuple):
+    """One kernel's function: its name, its units, a measure of its work, how it is cut in words."""
+
+    name: str
+    units: int
+    cost: int
+    strategy: str
+
+
 class _Writer:
     def __init__(self, program: Program, target: Target):
         self.program, self.target = program, target
         self.lanes = target.lanes(32)
         self.module = self._module()
-        self.known: dict[str, str] = {}  # text of a kernel -> its name
+        self.known: dict[Hashable, _Function] = {}  # by the fingerprint of the kernel
+        self.names: dict[str, str] = {}  # text of a kernel -> its name
         self.written = Written([], [])
-        self.strategy = ""  # of the last kernel
 
     def _module(self) -> Module:
         return Module(self.target.has_fma, self.target.name != "sse2")
 
     # ------------------------------------------------------------------------------------------------ kernels
-    def kernel(self, kernel: Kernel) -> tuple[str, list[Buffer], int, int]:
-        """Write a kernel; return its function, the buffers to pass, its units and its cost."""
+    def kernel(self, kernel: Kernel) -> tuple[_Function, list[Buffer]]:
+        """Return the function of a kernel, which is written unless an equal one was, and the buffers to pass."""
         kernel.finish()
         buffers = list(dict.fromkeys([*kernel.reads, *kernel.writes]))
+        mark = fingerprint(kernel, buffers)
+        if mark not in self.known:
+            self.known[mark] = self._written(kernel, buffers)
+        return self.known[mark], buffers
+
+    def _written(self, kernel: Kernel, buffers: list[Buffer]) -> _Function:
         module = self._module()
         b = Builder(module, "KERNEL", VOID, [PTR] * len(buffers) + [PTR, PTR, I64, I64], internal=False)
         pointers = dict(zip(buffers, b.arguments, strict=False))
         flag, scratch, begin, end = b.arguments[len(buffers) :]
         if isinstance(kernel, Loops):
             plan = plan_loops(kernel, self.lanes)
-            units, cost = plan.units, plan.cost
-            self.strategy = f"loops by {plan.shape}"
+            units, cost, strategy = plan.units, plan.cost, f"loops by {plan.shape}"
             emit_loops(Code(b, pointers, flag), plan, begin, end)
         elif isinstance(kernel, Sequence):
             plan = plan_sequence(kernel, self.lanes)
-            units, cost = plan.units, plan.cost
-            self.strategy = "one turn after the other"
+            units, cost, strategy = plan.units, plan.cost, "one turn after the other"
             emit_sequence(Code(b, pointers, flag), plan, begin, end)
         elif isinstance(kernel, Product):
-            units, cost = self._product(b, kernel, pointers, flag, scratch, begin, end)
+            units, cost, strategy = self._product(b, kernel, pointers, flag, scratch, begin, end)
         else:
             assert isinstance(kernel, Border)
-            self.strategy = "zeros"
-            units, cost = plan_border(kernel), kernel.view.buffer.size // 8
+            units, cost, strategy = plan_border(kernel), kernel.view.buffer.size // 8, "zeros"
             emit_border(b, kernel, pointers[kernel.view.buffer], begin, end, self.lanes)
         b.finish()
         *helpers, text = module.functions
         self.module.functions += [h for h in helpers if h not in self.module.functions]
         self.module.declarations |= module.declarations
-        name = self.known.get(text)
+        name = self.names.get(text)
         if name is None:
-            name = self.known[text] = f"k{len(self.known)}"
+            name = self.names[text] = f"k{len(self.names)}"
             self.module.functions.append(text.replace("@KERNEL(", f"@{name}(", 1))
-        return name, buffers, units, cost
+        return _Function(name, units, cost, strategy)
 
     def _product(
         self,
@@ -126,10 +140,9 @@ class _Writer:
         scratch: Value,
         begin: Value,
         end: Value,
-    ) -> tuple[int, int]:
+    ) -> tuple[int, int, str]:
         lanes = self.target.lanes(64 if kernel.spec.kind == "f64" else 32)
         plan = plan_contraction(kernel.spec, lanes, **_machine(self.target), streams=_streams(kernel))
-        self.strategy = str(plan)
         self.written.scratch = max(self.written.scratch, plan.scratch_bytes)
         done: dict[Expr, Expr] = {}
         stores = [
@@ -159,7 +172,7 @@ class _Writer:
         compact = len(expr.walk(s.value for s in stores)) > LONG_EPILOGUE
         operands = start(kernel.left), start(kernel.right)
         emit_contraction(b, plan, *operands, scratch, begin, end, epilogue, compact=compact)
-        return plan.units, plan.flops // 8 + sum(len(s.value.free) for s in stores)
+        return plan.units, plan.flops // 8 + sum(len(s.value.free) for s in stores), str(plan)
 
     # ------------------------------------------------------------------------------------------------ the stretches
     def run(self) -> Written:
@@ -219,24 +232,24 @@ class _Writer:
             if prepared and number == prepared:
                 b.jump(after)
                 b.place(after)
-            function, buffers, units, cost = self.kernel(kernel)
-            self.written.functions.append(function)
-            self.written.units.append(units)
-            self.written.costs.append(cost)
-            self.written.strategies.append(self.strategy)
-            self.written.cost += cost
+            function, buffers = self.kernel(kernel)
+            self.written.functions.append(function.name)
+            self.written.units.append(function.units)
+            self.written.costs.append(function.cost)
+            self.written.strategies.append(function.strategy)
+            self.written.cost += function.cost
             if guarded and any(x.place == "output" and x.state is not None for x in buffers):
                 guarded = False
                 team.meet()
                 self._stop(b, flag)
-            alone = units <= 1 or cost < SERIAL_COST
+            alone = function.units <= 1 or function.cost < SERIAL_COST
             team.before(kernel, alone)
             args = [*(pointer(x) for x in buffers), flag, scratch]
 
-            def call(begin: Value, end: Value, args: list[Value] = args, function: str = function) -> None:
-                b.call(VOID, function, *args, begin, end)
+            def call(begin: Value, end: Value, args: list[Value] = args, name: str = function.name) -> None:
+                b.call(VOID, name, *args, begin, end)
 
-            team.share(units, alone, call)
+            team.share(function.units, alone, call)
         failed = b.load(I64, flag)
         result = b.emit(I32, f"trunc i64 {failed.text} to i32")
         position = b.lines.index("") if b.lines[stride_at] != "" else stride_at
