@@ -1,11 +1,13 @@
 """One fixed batch of real data per workload, as an .npz file that every contestant reads.
 
 MNIST comes with chainrule; the pictures of CIFAR-10 from the archive under CHAINRULE_DATA. Pixels are standardised with
-the mean and deviation of the batch. `mlp_loop` gets all training digits as bytes and the order of an epoch.
+the mean and deviation of the batch. Larger pictures repeat each pixel. `mlp_loop` gets all training digits as bytes and
+the order of an epoch.
 """
 
 from __future__ import annotations
 
+import functools
 import io
 import pathlib
 import re
@@ -35,16 +37,21 @@ def _mnist(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _cifar10(count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the first pictures of each class in turn, bytes [count, 3, 32, 32], and their labels."""
-    from PIL import Image
-
     from chainrule.core.config import data_folder
 
     folder = data_folder()
     if folder is None or not (folder / ARCHIVE).exists():
         raise MissingDataError(f"no CIFAR-10: set CHAINRULE_DATA to the folder that has {ARCHIVE}")
+    return _pictures(folder / ARCHIVE, count)
+
+
+@functools.cache
+def _pictures(path: pathlib.Path, count: int) -> tuple[np.ndarray, np.ndarray]:
+    from PIL import Image
+
     wanted = re.compile(r"train/([a-z]+)/(\d+)\.jpg")
     found = []
-    with tarfile.open(folder / ARCHIVE) as archive:
+    with tarfile.open(path) as archive:
         for member in archive:
             match = wanted.fullmatch(member.name)
             if match and 10 * int(match[2]) < count:
@@ -71,6 +78,10 @@ def make(workload: Workload) -> dict[str, np.ndarray]:
     axes = None if workload.data == "mnist" else (0, 2, 3)
     x = pixels.astype(np.float32)
     x = (x - x.mean(axes, keepdims=True)) / x.std(axes, keepdims=True)
+    if workload.side:
+        x = x.reshape(len(x), 1, 28, 28) if workload.data == "mnist" else x
+        times = workload.side // x.shape[-1]
+        x = x.repeat(times, 2).repeat(times, 3)
     return {"x": np.ascontiguousarray(x.reshape(len(x), -1) if workload.flat else x, np.float32), "y": y}
 
 

@@ -5,6 +5,10 @@ compiles starts twice: with an empty cache, for the cold first call, and again w
 begin: each contestant runs steps for about a quarter of a second, and stands still (SIGSTOP) while the others run, so
 no thread of its pool spins on a core that another one needs. Its own waiting policy stays as the library sets it.
 The order rotates from round to round, and the table has medians over all steps of all rounds.
+
+The workloads of a group are heavy: a step takes up to seconds, a contestant up to gigabytes. There the rounds end when
+the time given is over, a mode of PyTorch that is clearly behind another in its first steps leaves before the rounds,
+and nobody is timed whose losses of the first steps are not PyTorch's.
 """
 
 from __future__ import annotations
@@ -13,15 +17,17 @@ import contextlib
 import json
 import os
 import pathlib
+import select
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from benchmarks import batches, peers
+from benchmarks import batches, losses, peers
 from benchmarks.measure import median
 from benchmarks.peers import Mode
 from benchmarks.workload import Workload
@@ -30,8 +36,11 @@ __all__ = ["Contestant", "Outcome", "Settings", "run"]
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FIRST_STEPS = 20
-FIRST_LIMIT = 60.0  # seconds after which the first steps end early
+FIRST_LIMIT = 60.0  # seconds after which the first steps end early, counted from the second step on
+COMPARED = 4  # losses, of the heavy workloads
 MOST_STEPS = 4000  # per turn
+LEAST_ROUNDS = 3
+BEHIND = 1.25  # times the best mode of the library: a mode that takes longer in its first steps leaves
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,10 @@ class Settings:
         turn: seconds per turn, about.
         chosen: peers and modes; None is all.
         dropout: False for comparisons of losses.
+        seconds: after which the rounds of a workload end, three at least; None: when all are done.
+        first: seconds for the first steps of each contestant, three at least.
+        patience: seconds until a peer's first call must be done; None: any time.
+        once: a mode that compiles starts once, with an empty cache, and goes on.
     """
 
     threads: int
@@ -51,6 +64,10 @@ class Settings:
     turn: float = 0.25
     chosen: list[str] | None = None
     dropout: bool = True
+    seconds: float | None = None
+    first: float = FIRST_LIMIT
+    patience: float | None = None
+    once: bool = False
 
 
 @dataclass
@@ -121,15 +138,21 @@ class Contestant:
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
             )  # fmt: skip
 
-    def ask(self, **request: Any) -> dict[str, Any]:
+    def ask(self, patience: float | None = None, **request: Any) -> dict[str, Any]:
         """Wake it, send a request, wait for the reply, and stop it again.
 
+        Args:
+            patience: seconds to wait at most; None waits for ever.
+            **request: what to do.
+
         Raises:
-            ContestantError: it skips, it failed, or it is gone.
+            ContestantError: it skips, it failed, it is gone, or it takes too long.
         """
         self._signal("SIGCONT")
         try:
             self.process.stdin.write(json.dumps(request) + "\n")
+            if patience is not None and not select.select([self.process.stdout], [], [], patience)[0]:
+                raise ContestantError(f"not ready within {patience:g} s", skip=True)
             line = self.process.stdout.readline()
         except OSError:
             line = ""
@@ -201,6 +224,10 @@ def run(workload: Workload, settings: Settings, say: Callable[[str], None] = lam
                 contestant = _start(workload, mode, settings, batch, outcome)
                 if contestant:
                     running.append((outcome, contestant))
+                if workload.group:
+                    _leave(running, mode.peer)
+            if workload.group:
+                _agree(running, losses.TOLERANCE[workload.precision])
             take_turns(running, settings, workload.calls, lambda text: say(f"{workload.name}: {text}"))
         finally:
             for _, contestant in running:
@@ -219,22 +246,50 @@ def _start(
     cache.mkdir(mode=0o700, exist_ok=True)
     variables = environment(mode, settings.threads, cache)
     count = min(FIRST_STEPS, 3) if workload.calls > 1 else FIRST_STEPS
+    patience = None if mode.peer == "chainrule" else settings.patience
     contestant = None
     try:
-        for cold in (True, False) if mode.compiles else (False,):
+        for cold in ((True,) if settings.once else (True, False)) if mode.compiles else (False,):
+            if contestant:
+                contestant.end()
             contestant = Contestant(command, variables, batch.parent / "log")
             outcome.version = contestant.ask(do="build")["version"]
-            found = contestant.ask(do="first", count=count, limit=FIRST_LIMIT)
+            found = contestant.ask(patience, do="first", count=count, limit=settings.first)
             if cold:
                 outcome.cold, outcome.growth_cold = found["seconds"][0], found["growth"]
-                contestant.end()
-        outcome.cached, outcome.growth, outcome.losses = found["seconds"][0], found["growth"], found["losses"]
+            else:
+                outcome.cached, outcome.growth = found["seconds"][0], found["growth"]
+        outcome.losses = found["losses"]
         contestant.typical = median(found["seconds"][1:] or found["seconds"])
         return contestant
     except ContestantError as error:
         outcome.skipped, outcome.failed = str(error), not error.skip
         contestant.end()
         return None
+
+
+def _leave(running: list[tuple[Outcome, Contestant]], peer: str) -> None:
+    """End the contestants of a library that are clearly behind its best one in their first steps."""
+    own = [contestant.typical for outcome, contestant in running if outcome.peer == peer]
+    for outcome, contestant in list(running):
+        if outcome.peer == peer and contestant.typical > BEHIND * min(own):
+            outcome.skipped = f"over {BEHIND:g} times the time of the library's best mode in its first steps"
+            contestant.end()
+            running.remove((outcome, contestant))
+
+
+def _agree(running: list[tuple[Outcome, Contestant]], tolerance: float) -> None:
+    """End the contestants whose losses of the first steps are not PyTorch's."""
+    for outcome, _ in running:
+        outcome.losses = outcome.losses[:COMPARED]
+    far = losses.differing([outcome for outcome, _ in running], tolerance)
+    for outcome, contestant in list(running):
+        title = f"{outcome.peer}/{outcome.mode}"
+        if title in far:
+            outcome.skipped = f"its first {len(outcome.losses)} losses are {far[title]:.1e} away from PyTorch's"
+            outcome.failed = True
+            contestant.end()
+            running.remove((outcome, contestant))
 
 
 def take_turns(
@@ -248,13 +303,17 @@ def take_turns(
         calls: steps per call.
         say: called with a line per round.
     """
+    least = 3 if calls == 1 and settings.seconds is None else 1
+    begin = time.monotonic()
     for number in range(settings.rounds):
+        if settings.seconds and number >= LEAST_ROUNDS and time.monotonic() - begin > settings.seconds:
+            break
         say(f"round {number + 1} of {settings.rounds}")
         start = number % max(len(running), 1)
         for outcome, contestant in running[start:] + running[:start]:
             if outcome.failed:
                 continue
-            count = max(3 if calls == 1 else 1, min(MOST_STEPS, round(settings.turn / contestant.typical)))
+            count = max(least, min(MOST_STEPS, round(settings.turn / contestant.typical)))
             try:
                 reply = contestant.ask(do="steps", count=count)
             except ContestantError as error:

@@ -17,10 +17,9 @@ from benchmarks.driver import Outcome
 from benchmarks.peers import peer
 from benchmarks.workload import Workload
 
-__all__ = ["Row", "details", "differing", "machine_line", "row", "summary", "to_json"]
+__all__ = ["Row", "details", "machine_line", "row", "summary", "to_json", "verdict"]
 
-
-SPREAD = 0.03  # PyTorch's modes are no measure of rounding where they differ by more
+LEAST_MEAN, MOST_COLD = 1.15, 20.0  # of a group: geometric mean of the ratios; seconds of a cold first call
 
 
 @dataclass(frozen=True)
@@ -111,22 +110,55 @@ def _times(value: float | None) -> str:
 
 
 def summary(rows: Sequence[Row]) -> Table:
-    """Return the table with a line per workload, 100 columns wide at most."""
+    """Return the table with a line per workload, 100 columns wide at most; JAX has columns where it took part."""
+    with_jax = any(found.jax for found in rows)
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
     table.add_column("median of\na step, ms", no_wrap=True)
-    for title in ("chain-\nrule", "PyTorch\nbest", "ratio", "at\nleast", "JAX\nbest", "ratio", "share\nof peak",
-                  "first\ncall, s", "from\ncache", "MB,\nours", "Py-\nTorch"):  # fmt: skip
+    for title in ("chain-\nrule", "PyTorch\nbest", "ratio", "at\nleast", *(["JAX\nbest", "ratio"] if with_jax else []),
+                  "share\nof peak", "first\ncall, s", "from\ncache", "MB,\nours", "Py-\nTorch"):  # fmt: skip
         table.add_column(title, justify="right", no_wrap=True)
     for found in rows:
         goal, ours = found.workload.goal, found.ours
         style = {True: "green", False: "red", None: ""}[found.reached]
         table.add_row(
             found.workload.name, _ms(ours), _ms(found.torch), f"[{style}]{_times(found.ratio)}[/]" if style else
-            _times(found.ratio), _times(goal.least if goal else None), _ms(found.jax), _times(found.ratio_jax),
+            _times(found.ratio), _times(goal.least if goal else None),
+            *([_ms(found.jax), _times(found.ratio_jax)] if with_jax else []),
             _percent(found.share), _seconds(ours and ours.cold), _seconds(ours and ours.cached),
             _megabytes(ours and ours.growth), _megabytes(found.torch and found.torch.growth),
         )  # fmt: skip
     return table
+
+
+def verdict(rows: Sequence[Row]) -> list[str]:
+    """Return lines that hold the workloads of each group against its floors, training and inference apart.
+
+    The floors: each ratio to PyTorch's best mode at least 1, their geometric mean at least 1.15, each first call with
+    an empty cache under 20 seconds.
+    """
+    lines = []
+    groups = dict.fromkeys((found.workload.group, found.workload.trains) for found in rows if found.workload.group)
+    for group, trains in groups:
+        own = [found for found in rows if (found.workload.group, found.workload.trains) == (group, trains)]
+        ratios = {found.workload.name: found.ratio for found in own if found.ratio is not None}
+        cold = {found.workload.name: found.ours.cold for found in own if found.ours and found.ours.cold is not None}
+        lines.append(f"{group}, {'training' if trains else 'inference'}: {len(ratios)} of {len(own)} have a ratio")
+        if ratios:
+            slow = sorted((name for name in ratios if ratios[name] < 1), key=ratios.__getitem__)
+            named = ", ".join(f"{name} {ratios[name]:.2f}" for name in slow or [min(ratios, key=ratios.__getitem__)])
+            mean = math.exp(math.fsum(map(math.log, ratios.values())) / len(ratios))
+            lines.append(_line(not slow, f"each at least 1.00; {'below' if slow else 'the least'}: {named}"))
+            lines.append(_line(mean >= LEAST_MEAN, f"geometric mean at least {LEAST_MEAN}: {mean:.2f}"))
+        if cold:
+            longest = sorted(cold, key=lambda name: -cold[name])[:3]
+            named = ", ".join(f"{name} {digits(cold[name])}" for name in longest)
+            text = f"cold first call under {MOST_COLD:g} s; the longest: {named}"
+            lines.append(_line(cold[longest[0]] < MOST_COLD, text))
+    return lines
+
+
+def _line(reached: bool, text: str) -> str:
+    return f"  [{'green]reached' if reached else 'red]missed'}[/]  {text}"
 
 
 def details(workload: Workload, outcomes: Sequence[Outcome], peaks: dict[str, float | None]) -> Table:
@@ -182,32 +214,7 @@ def processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-# ---------------------------------------------------------------------------------------------------- losses, JSON
-def differing(outcomes: Sequence[Outcome], tolerance: float) -> dict[str, float]:
-    """Return the largest distance of the losses from PyTorch's eager mode, where it is beyond what rounding explains.
-
-    Losses of the first steps depend on rounding: ResNet-18's, from the same weights, differ by 0.1 % between two of
-    PyTorch's layouts. Four times the distance between PyTorch's own modes is allowed, and the tolerance at least.
-
-    Args:
-        outcomes: of all contestants; where PyTorch did not run, the first one that did is the measure.
-        tolerance: relative to the largest loss: where Adam has learnt one batch by heart, the last losses are rounding.
-    """
-    with_losses = [o for o in outcomes if o.losses]
-    measure = next((o for o in with_losses if (o.peer, o.mode) == ("torch", "eager")), next(iter(with_losses), None))
-    far = {f"{o.peer}/{o.mode}": distance(o.losses, measure.losses) for o in with_losses}
-    spread = max((d for title, d in far.items() if title.startswith("torch/")), default=0.0)
-    allowed = max(tolerance, 4 * spread) if spread <= SPREAD else tolerance
-    return {title: d for title, d in far.items() if not d <= allowed}  # not: NaN counts
-
-
-def distance(losses: Sequence[float], measure: Sequence[float]) -> float:
-    """Return the largest difference, relative to the largest of the measure; NaN if one of them is NaN."""
-    differences = [abs(a - b) for a, b in zip(losses, measure, strict=False)]
-    broken = any(math.isnan(d) for d in differences)
-    return math.nan if broken else max(differences) / max(abs(loss) for loss in measure)
-
-
+# ---------------------------------------------------------------------------------------------------- JSON
 def to_json(results: Sequence[tuple[Row, Sequence[Outcome]]], **machine: Any) -> dict[str, Any]:
     """Return everything as one object; times in seconds, memory in bytes."""
 

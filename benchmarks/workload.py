@@ -7,13 +7,16 @@ and the arithmetic of a step. Their names are those of `state_dict()` in chainru
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Goal", "Layer", "Workload", "conv", "dense", "draw", "norm"]
+__all__ = ["AUXILIARY", "Goal", "Layer", "Workload", "conv", "dense", "draw", "draw_like", "norm"]
+
+AUXILIARY = 0.3  # weight of GoogLeNet's auxiliary losses
 
 
 @dataclass(frozen=True)
@@ -64,17 +67,21 @@ class Workload:
         layers: the layers with arrays, in the order of the network.
         parameters: their number, checked in every library.
         network: (nn, dropout) -> module, for chainrule's and PyTorch's `nn`.
-        jax: (net, x) -> output, with the layers of `benchmarks.peers.jax.Net`.
-        tinygrad: (nn, Tensor, dropout) -> callable or list of callables.
+        jax: (net, x) -> output, with the layers of `benchmarks.peers.jax.Net`; None: JAX has no part in it.
+        tinygrad: (nn, Tensor, dropout) -> callable or list of callables, or None.
         data: "mnist" [batch, 784] or "cifar10" [batch, 3, 32, 32].
+        side: of the pictures, a multiple of the data set's; 0: as above. With it digits are [batch, 1, side, side].
         batch: samples per step.
         optimizer: "SGD", "Adam", or None: inference.
         settings: arguments of the optimizer.
-        loss: "cross_entropy" or "mse" (the input is the target).
+        loss: "cross_entropy", "mse" (the input is the target), or "auxiliary": cross-entropy of three outputs, the
+            last two of them at 0.3.
         convolutional: pictures go in; layouts matter.
         flat: pictures enter as rows [batch, 3072].
         precision: "float32" or "bf16" (mixed, against PyTorch's autocast).
         calls: training steps per Python call.
+        group: a name for `--only` that takes several workloads. These are heavy: few steps, and the losses of the first
+            ones must agree before anything is timed.
         goal: the ratios to reach.
     """
 
@@ -82,10 +89,11 @@ class Workload:
     layers: tuple[Layer, ...]
     parameters: int
     network: Callable[..., Any]
-    jax: Callable[..., Any]
-    tinygrad: Callable[..., Any]
+    jax: Callable[..., Any] | None
+    tinygrad: Callable[..., Any] | None
     data: str
     batch: int
+    side: int = 0
     optimizer: str | None = "SGD"
     settings: dict[str, float] = field(default_factory=dict)
     loss: str = "cross_entropy"
@@ -93,6 +101,7 @@ class Workload:
     flat: bool = False
     precision: str = "float32"
     calls: int = 1
+    group: str = ""
     goal: Goal | None = None
 
     @property
@@ -121,6 +130,8 @@ def draw(workload: Workload, seed: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     found = {}
     for layer in workload.layers:
+        if not layer.shapes:  # of an architecture: see draw_like
+            continue
         weight = layer.shapes["weight"]
         bound = 1 / math.sqrt(math.prod(weight[1:]))
         for key, shape in layer.shapes.items():
@@ -129,4 +140,23 @@ def draw(workload: Workload, seed: int = 0) -> dict[str, np.ndarray]:
             else:
                 value = rng.uniform(-bound, bound, shape).astype(np.float32)
             found[f"{layer.name}.{key}"] = value
+    return found
+
+
+def draw_like(shapes: Mapping[str, tuple[int, ...]], seed: int = 0) -> dict[str, np.ndarray]:
+    """Return initial weights for names and shapes: uniform with variance 2 / inputs, so that a relu keeps it.
+
+    Vectors start as 1 (factors and variances of batch norm) or 0. Only seed, name and shape decide.
+    """
+    found = {}
+    for name, shape in shapes.items():
+        if name.endswith("num_batches_tracked"):
+            continue
+        if len(shape) < 2:
+            found[name] = np.full(shape, name.endswith(("weight", "running_var")), np.float32)
+            continue
+        values = np.random.default_rng([seed, zlib.crc32(name.encode())]).random(shape, np.float32)
+        values -= 0.5
+        values *= 2 * math.sqrt(6 / math.prod(shape[1:]))
+        found[name] = values
     return found

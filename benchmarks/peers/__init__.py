@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from benchmarks.workload import Workload
+from benchmarks.workload import Workload, draw_like
 
-__all__ = ["PEERS", "Job", "Mode", "Skip", "Steps", "modes", "peer"]
+__all__ = ["PEERS", "Job", "Mode", "Skip", "Steps", "initial", "installed", "modes", "peer"]
 
 PEERS = ("chainrule", "torch", "jax", "tinygrad")
 
@@ -62,7 +62,7 @@ class Job:
         workload: the workload.
         options: of the mode.
         threads: number of threads.
-        weights: initial weights by name.
+        weights: initial weights by name; empty where the network alone knows their shapes: see `initial`.
         batch: arrays x and y; of a loop also `order`.
         dropout: False: left out, so that libraries can be compared.
     """
@@ -88,6 +88,16 @@ class Steps:
     step: Callable[[], Any]
     value: Callable[[Any], float]
     parameters: int
+
+
+def initial(job: Job, state: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Return the initial weights of a job by name.
+
+    Args:
+        job: what is built.
+        state: arrays with the names and shapes that the network has.
+    """
+    return job.weights or draw_like({name: tuple(value.shape) for name, value in state.items()})
 
 
 def peer(name: str) -> ModuleType:

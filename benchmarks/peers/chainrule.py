@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.batches import MEAN, STD
-from benchmarks.peers import Job, Mode, Skip, Steps
-from benchmarks.workload import Workload
+from benchmarks.peers import Job, Mode, Skip, Steps, initial
+from benchmarks.workload import AUXILIARY, Workload
 
 TITLE = "chainrule"
 
@@ -49,12 +49,14 @@ def build(job: Job) -> Steps:
     if workload.convolutional and missing:
         raise Skip(f"this chainrule has no nn.{missing[0]}")
     model = workload.network(nn, job.dropout)
-    report = model.state_dict().keys() - job.weights.keys()
+    state = model.state_dict()
+    weights = initial(job, state)
+    report = state.keys() - weights.keys()
     assert all(name.endswith("num_batches_tracked") for name in report), report
-    model.load_state_dict({**model.state_dict(), **{name: cr.asarray(w) for name, w in job.weights.items()}})
+    model.load_state_dict({**state, **{name: cr.asarray(w) for name, w in weights.items()}})
     parameters = sum(p.size for p in model.parameters())
     transform = _transform(cr, job)
-    loss_of = getattr(nn.functional, "cross_entropy" if workload.loss == "cross_entropy" else "mse_loss")
+    loss_of = _loss(nn.functional, workload)
     if not workload.trains:
         return _inference(cr, model.eval(), job, transform, parameters)
     optimizer = getattr(optim, workload.optimizer)(model.parameters(), **workload.settings)
@@ -70,8 +72,16 @@ def build(job: Job) -> Steps:
         return Steps(_loop(cr, step, job), float, parameters)
     compiled = transform(step)
     x = cr.asarray(job.batch["x"])
-    y = cr.asarray(job.batch["y"]) if workload.loss == "cross_entropy" else x
+    y = x if workload.loss == "mse" else cr.asarray(job.batch["y"])
     return Steps(lambda: compiled(x, y), float, parameters)
+
+
+def _loss(functional: Any, workload: Workload) -> Callable[[Any, Any], Any]:
+    if workload.loss == "auxiliary":
+        from chainrule.models.googlenet import auxiliary_cross_entropy
+
+        return lambda outputs, y: auxiliary_cross_entropy(outputs, y, AUXILIARY)
+    return functional.mse_loss if workload.loss == "mse" else functional.cross_entropy
 
 
 def _transform(cr: Any, job: Job) -> Callable[[Callable], Callable]:

@@ -18,7 +18,7 @@ TITLE = "JAX"
 
 
 def _float32(workload: Workload) -> bool:
-    return workload.precision == "float32"
+    return workload.precision == "float32" and workload.jax is not None
 
 
 def _pictures(workload: Workload) -> bool:

@@ -15,7 +15,7 @@ from benchmarks.peers import Job, Mode, Skip, Steps
 TITLE = "tinygrad"
 MODES = (
     Mode("tinygrad", "TinyJit", environment={"DEV": "CPU"}, compiles=True,
-         fits=lambda workload: workload.precision == "float32"),
+         fits=lambda workload: workload.precision == "float32" and workload.tinygrad is not None),
 )  # fmt: skip
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.batches import MEAN, STD
-from benchmarks.peers import Job, Mode, Skip, Steps
+from benchmarks.peers import Job, Mode, Skip, Steps, initial
+from benchmarks.workload import AUXILIARY
 
 TITLE = "PyTorch"
 MALLOC = {
@@ -55,7 +56,8 @@ def build(job: Job) -> Steps:
     workload, nn = job.workload, torch.nn
     model = workload.network(nn, job.dropout)
     missing, unexpected = model.load_state_dict(
-        {name: torch.from_numpy(weight.copy()) for name, weight in job.weights.items()}, strict=False)  # fmt: skip
+        {name: torch.from_numpy(weight) for name, weight in initial(job, model.state_dict()).items()}, strict=False,
+    )  # fmt: skip
     assert not unexpected, unexpected
     assert all(name.endswith("num_batches_tracked") for name in missing), missing
     parameters = sum(p.numel() for p in model.parameters())
@@ -78,7 +80,7 @@ def build(job: Job) -> Steps:
 def _forward(torch: Any, model: Any, job: Job) -> Callable:
     """Return (x, y) -> loss, or x -> scores, compiled and with mixed precision where the job says so."""
     workload = job.workload
-    loss_of = torch.nn.functional.mse_loss if workload.loss == "mse" else torch.nn.functional.cross_entropy
+    loss_of = _loss(torch.nn.functional, workload.loss)
     model.train(workload.trains)
 
     def forward(x: Any, y: Any) -> Any:
@@ -92,6 +94,16 @@ def _forward(torch: Any, model: Any, job: Job) -> Callable:
     if not workload.trains:
         chosen = model
     return torch.compile(chosen) if "compile" in job.options else chosen
+
+
+def _loss(functional: Any, name: str) -> Callable[[Any, Any], Any]:
+    each = functional.cross_entropy
+
+    def auxiliary(outputs: Any, y: Any) -> Any:
+        main, second, first = outputs
+        return each(main, y) + AUXILIARY * (each(first, y) + each(second, y))
+
+    return {"mse": functional.mse_loss, "cross_entropy": each, "auxiliary": auxiliary}[name]
 
 
 def _step(torch: Any, forward: Callable, model: Any, job: Job) -> Callable:

@@ -1,6 +1,7 @@
 """`resnet18` on CIFAR-10, batch 32: 3x3 stem, no max-pooling, stages of 64, 128, 256, 512; `_infer` and `_bf16` of it.
 
-He, Zhang, Ren and Sun, CVPR 2016, in the form that is usual for 32x32 pictures; the names are torchvision's.
+He, Zhang, Ren and Sun, CVPR 2016, in the form that is usual for 32x32 pictures; the names are torchvision's. It is one
+of the `architectures`, which say how the networks of chainrule and PyTorch are made.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from benchmarks.workload import Goal, Layer, Workload, conv, dense, norm
+from benchmarks.workloads.architectures import network
 
 STAGES = ((64, 1), (128, 2), (256, 2), (512, 2))  # features and stride of the first of two blocks
 
@@ -26,43 +28,6 @@ def _layers() -> tuple[Layer, ...]:
                           norm(f"{name}.downsample.1", features)]  # fmt: skip
             inputs = features
     return (*found, dense("fc", 512, 10))
-
-
-def network(nn: Any, dropout: bool) -> Any:
-    """Return the network in chainrule or PyTorch."""
-
-    class Block(nn.Module):
-        def __init__(self, inputs: int, features: int, stride: int):
-            super().__init__()
-            self.conv1 = nn.Conv2d(inputs, features, 3, stride=stride, padding=1, bias=False)
-            self.bn1 = nn.BatchNorm2d(features)
-            self.conv2 = nn.Conv2d(features, features, 3, padding=1, bias=False)
-            self.bn2 = nn.BatchNorm2d(features)
-            self.relu = nn.ReLU()
-            self.downsample = nn.Sequential() if inputs == features else nn.Sequential(
-                nn.Conv2d(inputs, features, 1, stride=stride, bias=False), nn.BatchNorm2d(features))  # fmt: skip
-
-        def forward(self, x: Any) -> Any:
-            y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
-            return self.relu(y + self.downsample(x))
-
-    class ResNet(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv1, self.bn1, self.relu = nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU()
-            inputs = 64
-            for stage, (features, stride) in enumerate(STAGES, 1):
-                blocks = nn.Sequential(Block(inputs, features, stride), Block(features, features, 1))
-                setattr(self, f"layer{stage}", blocks)
-                inputs = features
-            self.fc = nn.Linear(512, 10)
-
-        def forward(self, x: Any) -> Any:
-            x = self.relu(self.bn1(self.conv1(x)))                       # [batch, 64, 32, 32]
-            x = self.layer4(self.layer3(self.layer2(self.layer1(x))))    # [batch, 512, 4, 4]
-            return self.fc(nn.functional.avg_pool2d(x, 4).reshape(x.shape[0], 512))
-
-    return ResNet()
 
 
 def jax(net: Any, x: Any) -> Any:
@@ -115,11 +80,11 @@ def tinygrad(nn: Any, tensor: Any, dropout: bool) -> Any:
 
 
 FLOAT32 = Workload(
-    "resnet18", _layers(), 11_173_962, network, jax, tinygrad, data="cifar10", batch=32, convolutional=True,
-    settings={"lr": 0.001, "momentum": 0.9}, goal=Goal(1.0, 1.2),
+    "resnet18", _layers(), 11_173_962, network("resnet18", 10, True), jax, tinygrad, data="cifar10", batch=32,
+    settings={"lr": 0.001, "momentum": 0.9}, convolutional=True, group="architectures", goal=Goal(1.0, 1.2),
 )  # fmt: skip
 WORKLOADS = (
     FLOAT32,
-    replace(FLOAT32, name="resnet18_bf16", precision="bf16", goal=Goal(1.0, 2.0)),
+    replace(FLOAT32, name="resnet18_bf16", precision="bf16", group="", goal=Goal(1.0, 2.0)),
     replace(FLOAT32, name="resnet18_infer", batch=1, optimizer=None, goal=Goal(1.1, 1.5)),
 )

@@ -15,7 +15,7 @@ from chainrule import models
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.oracle
 
-from tests.models.twins import TWINS  # noqa: E402  (it needs PyTorch)
+from benchmarks.twins import TWINS  # noqa: E402  (it needs PyTorch)
 
 SIZES = {  # of the pictures: at 1x1 maps a batch norm over 3 values, a hundred times over, magnifies rounding to 1e-9
     "lenet5": 28, "lenet5_modern": 28, "resnet18": 16, "resnet34": 16, "resnet50": 16, "resnet101": 16, "resnet152": 16,

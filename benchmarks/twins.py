@@ -1,6 +1,8 @@
 """The architectures in PyTorch, written down a second time: torchvision's definitions and those of the papers.
 
-`TWINS[name](classes, small)` makes the network of that name; `small` is the form for 32x32 pictures. No dropout.
+`TWINS[name](classes, small)` makes the network of that name; `small` is the form for 32x32 pictures. No dropout. The
+tests hold chainrule's networks against these, and the benchmarks time both; so they are written for speed, as
+torchvision's are: a relu overwrites its input.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ from functools import partial
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+ReLU = partial(nn.ReLU, inplace=True)
 
 
 # ---------------------------------------------------------------------------------------------------- LeNet-5, CIFAR
@@ -23,6 +27,9 @@ class LeNet5(nn.Module):
         self.c3.weight, self.c3.bias = nn.Parameter(torch.zeros(60, 5, 5)), nn.Parameter(torch.zeros(16))
         self.s4, self.c5, self.f6, self.output = pool(16), nn.Conv2d(16, 120, 5), nn.Linear(120, 84), nn.Module()
         self.output.register_buffer("codes", torch.zeros(classes, 84))
+        pairs = [(row, int(digit)) for row, maps in enumerate(self.MAPS) for digit in maps]
+        for name, places in zip(("rows", "columns"), torch.tensor(pairs, device="cpu").T, strict=True):
+            self.register_buffer(name, places.contiguous(), persistent=False)
 
     def forward(self, x):
         x = squash(self.c1(x))
@@ -33,13 +40,9 @@ class LeNet5(nn.Module):
         return -((x[:, None] - self.output.codes) ** 2).sum(2)
 
     def sparse(self, x):
-        """Return one small convolution per map of C3, over the maps that it sees and no others."""
-        kernels, found = iter(self.c3.weight), []
-        for number, maps in enumerate(self.MAPS):
-            seen = [int(digit) for digit in maps]
-            kernel = torch.stack([next(kernels) for _ in seen])[None]
-            found.append(F.conv2d(x[:, seen], kernel, self.c3.bias[number : number + 1]))
-        return torch.cat(found, 1)
+        """Return the maps of C3: each kernel is put where its connection is, between zeros."""
+        kernels = self.c3.weight.new_zeros(16, 6, 5, 5).index_put((self.rows, self.columns), self.c3.weight)
+        return F.conv2d(x, kernels, self.c3.bias)
 
 
 def pool(channels):
@@ -49,8 +52,7 @@ def pool(channels):
 
 
 def summed(module, x):
-    total = x[:, :, ::2, ::2] + x[:, :, 1::2, ::2] + x[:, :, ::2, 1::2] + x[:, :, 1::2, 1::2]
-    return module.weight[:, None, None] * total + module.bias[:, None, None]
+    return module.weight[:, None, None] * F.avg_pool2d(x, 2, divisor_override=1) + module.bias[:, None, None]
 
 
 def squash(x):
@@ -66,7 +68,7 @@ def lenet5_modern(classes, inputs=1, padding=2, act=nn.Tanh, pooling=nn.AvgPool2
 
 class CifarM1(nn.Sequential):
     def __init__(self, classes):
-        r, linear = nn.ReLU, nn.Linear
+        r, linear = ReLU, nn.Linear
         super().__init__(linear(3072, 1024), r(), linear(1024, 256), r(), linear(256, 64), r(), linear(64, classes))
 
     def forward(self, x):
@@ -76,15 +78,15 @@ class CifarM1(nn.Sequential):
 def cifar_m3(classes):
     def pair(inputs, channels):
         return [
-            nn.Conv2d(inputs, channels, 3, padding=1), nn.BatchNorm2d(channels), nn.ReLU(),
+            nn.Conv2d(inputs, channels, 3, padding=1), nn.BatchNorm2d(channels), ReLU(),
         ]  # fmt: skip
 
     def second(channels, out):
-        return [nn.Conv2d(channels, out, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+        return [nn.Conv2d(channels, out, 3, padding=1), ReLU(), nn.MaxPool2d(2)]
 
     return nn.Sequential(
         *pair(3, 32), *second(32, 64), *pair(64, 128), *second(128, 128), *pair(128, 256), *second(256, 256),
-        nn.Flatten(), nn.Identity(), nn.Linear(4096, 1024), nn.ReLU(), nn.Linear(1024, 512), nn.ReLU(),
+        nn.Flatten(), nn.Identity(), nn.Linear(4096, 1024), ReLU(), nn.Linear(1024, 512), ReLU(),
         nn.Identity(), nn.Linear(512, classes),
     )  # fmt: skip
 
@@ -102,7 +104,7 @@ class Classic(nn.Module):
 
 
 def alexnet(classes, small):
-    c, r = nn.Conv2d, nn.ReLU
+    c, r = nn.Conv2d, ReLU
     first = c(3, 64, 3, 1, 1) if small else c(3, 64, 11, 4, 2)
     features = nn.Sequential(
         first, r(), nn.MaxPool2d(3, 2), c(64, 192, 5, padding=2), r(), nn.MaxPool2d(3, 2),
@@ -114,13 +116,13 @@ def alexnet(classes, small):
 
 def alexnet_classifier(classes, small):
     return nn.Sequential(
-        nn.Identity(), nn.Linear(2304 if small else 9216, 4096), nn.ReLU(),
-        nn.Identity(), nn.Linear(4096, 4096), nn.ReLU(), nn.Linear(4096, classes),
+        nn.Identity(), nn.Linear(2304 if small else 9216, 4096), ReLU(),
+        nn.Identity(), nn.Linear(4096, 4096), ReLU(), nn.Linear(4096, classes),
     )  # fmt: skip
 
 
 def alexnet_paper(classes, small):
-    c, r = nn.Conv2d, nn.ReLU
+    c, r = nn.Conv2d, ReLU
     norm = partial(nn.LocalResponseNorm, 5, alpha=5e-4, beta=0.75, k=2.0)
     features = nn.Sequential(
         c(3, 96, 3, 1, 1) if small else c(3, 96, 11, 4, 2), r(), norm(), nn.MaxPool2d(3, 2),
@@ -145,11 +147,11 @@ def vgg(classes, small, depth, norm):
             layers.append(nn.MaxPool2d(2, 2))
             continue
         conv = nn.Conv2d(inputs, int(word), 3, padding=1)
-        layers += [conv, nn.BatchNorm2d(int(word)), nn.ReLU()] if norm else [conv, nn.ReLU()]
+        layers += [conv, nn.BatchNorm2d(int(word)), ReLU()] if norm else [conv, ReLU()]
         inputs = int(word)
     side, hidden = (1, 512) if small else (7, 4096)
     classifier = nn.Sequential(
-        nn.Linear(512 * side * side, hidden), nn.ReLU(), nn.Identity(), nn.Linear(hidden, hidden), nn.ReLU(),
+        nn.Linear(512 * side * side, hidden), ReLU(), nn.Identity(), nn.Linear(hidden, hidden), ReLU(),
         nn.Identity(), nn.Linear(hidden, classes),
     )  # fmt: skip
     return Classic(nn.Sequential(*layers), side, classifier)
@@ -165,7 +167,7 @@ class BasicConv(nn.Module):
 
     def forward(self, x):
         x = self.conv(x)
-        return torch.relu(self.bn(x) if hasattr(self, "bn") else x)
+        return torch.relu_(self.bn(x) if hasattr(self, "bn") else x)
 
 
 class Inception(nn.Module):
@@ -188,7 +190,7 @@ class Aux(nn.Module):
         self.fc2 = nn.Linear(1024, classes)
 
     def forward(self, x):
-        return self.fc2(torch.relu(self.fc1(self.conv(F.adaptive_avg_pool2d(x, (4, 4))).flatten(1))))
+        return self.fc2(torch.relu_(self.fc1(self.conv(F.adaptive_avg_pool2d(x, (4, 4))).flatten(1))))
 
 
 class GoogLeNet(nn.Module):
@@ -244,12 +246,12 @@ class Block(nn.Module):
         y = x
         for number in range(1, self.count + 1):
             y = getattr(self, f"bn{number}")(getattr(self, f"conv{number}")(y))
-            y = torch.relu(y) if number < self.count else y
+            y = torch.relu_(y) if number < self.count else y
         if hasattr(self, "downsample"):
             x = self.downsample(x)
         elif self.added:
             x = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.added))
-        return torch.relu(x + y)
+        return torch.relu_(x + y)
 
 
 class ResNet(nn.Module):
@@ -269,7 +271,7 @@ class ResNet(nn.Module):
         self.fc = nn.Linear(inputs, classes)
 
     def forward(self, x):
-        x = torch.relu(self.bn1(self.conv1(x)))
+        x = torch.relu_(self.bn1(self.conv1(x)))
         x = x if self.small else F.max_pool2d(x, 3, 2, 1)
         for stage in range(1, self.stages + 1):
             x = getattr(self, f"layer{stage}")(x)
@@ -292,8 +294,8 @@ class Fire(nn.Module):
         self.expand1x1, self.expand3x3 = nn.Conv2d(squeeze, expand, 1), nn.Conv2d(squeeze, expand, 3, padding=1)
 
     def forward(self, x):
-        x = torch.relu(self.squeeze(x))
-        return torch.cat([torch.relu(self.expand1x1(x)), torch.relu(self.expand3x3(x))], 1)
+        x = torch.relu_(self.squeeze(x))
+        return torch.cat([torch.relu_(self.expand1x1(x)), torch.relu_(self.expand3x3(x))], 1)
 
 
 class SqueezeNet(nn.Module):
@@ -309,11 +311,11 @@ class SqueezeNet(nn.Module):
             conv = nn.Conv2d(3, 64, 3, padding=1) if small else nn.Conv2d(3, 64, 3, 2)
             fires = [f(64, 16, 64), f(128, 16, 64), half(), f(128, 32, 128), f(256, 32, 128), half(),
                      f(256, 48, 192), f(384, 48, 192), f(384, 64, 256), f(512, 64, 256)]  # fmt: skip
-        self.features = nn.Sequential(conv, nn.ReLU(), first, *fires)
+        self.features = nn.Sequential(conv, ReLU(), first, *fires)
         self.classifier = nn.Sequential(nn.Identity(), nn.Conv2d(512, classes, 1))
 
     def forward(self, x):
-        return torch.relu(self.classifier(self.features(x))).mean((2, 3))
+        return torch.relu_(self.classifier(self.features(x))).mean((2, 3))
 
 
 class MobileNet(nn.Module):
@@ -335,15 +337,16 @@ class MobileNet(nn.Module):
 
     def part(self, inputs, outputs, kernel, stride, groups=1):
         module = nn.Module()
-        module.conv = nn.Conv2d(inputs, outputs, kernel, stride, groups=groups, bias=False)
+        padding = 0 if self.tensorflow and stride == 2 else kernel // 2  # 0: `run` pads below and to the right
+        module.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
         module.bn = nn.BatchNorm2d(outputs, eps=1e-3 if self.tensorflow else 1e-5)
         return module
 
     def run(self, module, x):
-        if module.conv.kernel_size[0] == 3:
-            x = F.pad(x, (0, 1, 0, 1) if self.tensorflow and module.conv.stride[0] == 2 else (1, 1, 1, 1))
+        if module.conv.kernel_size[0] == 3 and not module.conv.padding[0]:
+            x = F.pad(x, (0, 1, 0, 1))
         x = module.bn(module.conv(x))
-        return F.relu6(x) if self.tensorflow else F.relu(x)
+        return F.relu6(x, inplace=True) if self.tensorflow else F.relu(x, inplace=True)
 
     def forward(self, x):
         x = self.run(self.conv1, x)
@@ -360,7 +363,7 @@ TWINS = {
     "lenet5": _without_form(LeNet5),
     "lenet5_modern": _without_form(lenet5_modern),
     "cifar_m1": _without_form(CifarM1),
-    "cifar_m2": _without_form(partial(lenet5_modern, inputs=3, padding=0, act=nn.ReLU, pooling=nn.MaxPool2d)),
+    "cifar_m2": _without_form(partial(lenet5_modern, inputs=3, padding=0, act=ReLU, pooling=nn.MaxPool2d)),
     "cifar_m3": _without_form(cifar_m3),
     "alexnet": alexnet,
     "alexnet_paper": alexnet_paper,

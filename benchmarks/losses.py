@@ -1,0 +1,46 @@
+"""Whether two libraries compute the same: the losses of the first steps, from the same weights on the same batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+__all__ = ["TOLERANCE", "differing"]
+
+TOLERANCE = {"float32": 1e-4, "bf16": 2e-2}  # relative, by precision
+SPREAD = 0.03  # PyTorch's modes are no measure of rounding where they differ by more
+
+
+class Contestant(Protocol):
+    """What has losses: `driver.Outcome`."""
+
+    peer: str
+    mode: str
+    losses: list[float]
+
+
+def differing(outcomes: Sequence[Contestant], tolerance: float) -> dict[str, float]:
+    """Return the largest distance of the losses from PyTorch's, where it is beyond what rounding explains.
+
+    The measure are those of its eager mode, if that ran, else of the first mode that did. They depend on rounding:
+    ResNet-18's, from the same weights, differ by 0.1 % between two of PyTorch's layouts. Four times the distance
+    between PyTorch's own modes is allowed, and the tolerance at least.
+
+    Args:
+        outcomes: of all contestants; where PyTorch did not run, the first one that did is the measure.
+        tolerance: relative to the largest loss: where Adam has learnt one batch by heart, the last losses are rounding.
+    """
+    with_losses = [o for o in outcomes if o.losses]
+    measure = min(with_losses, key=lambda o: (o.peer != "torch", o.mode != "eager"), default=None)
+    far = {f"{o.peer}/{o.mode}": distance(o.losses, measure.losses) for o in with_losses}
+    spread = max((d for title, d in far.items() if title.startswith("torch/")), default=0.0)
+    allowed = max(tolerance, 4 * spread) if spread <= SPREAD else tolerance
+    return {title: d for title, d in far.items() if not d <= allowed}  # not: NaN counts
+
+
+def distance(losses: Sequence[float], measure: Sequence[float]) -> float:
+    """Return the largest difference, relative to the largest of the measure; NaN if one of them is NaN."""
+    differences = [abs(a - b) for a, b in zip(losses, measure, strict=False)]
+    broken = any(math.isnan(d) for d in differences)
+    return math.nan if broken else max(differences) / max(abs(loss) for loss in measure)
