@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 
 kind = sys.argv[1]
 if kind == "silent":
@@ -14,8 +15,11 @@ for line in sys.stdin:
     request = json.loads(line)
     if request["do"] == "build":
         reply = {"skip": "no compiler"} if kind == "skipping" else {"version": "1.2", "parameters": 3}
+    elif request["do"] == "first" and kind == "asleep":
+        time.sleep(60)
     elif request["do"] == "first":
-        reply = {"seconds": [0.5, 0.1, 0.2], "losses": [2.0, 1.0, 0.5], "growth": 1000}
+        slow, off = (3 if kind == "slow" else 1), (0.1 if kind == "off" else 0)
+        reply = {"seconds": [0.5, 0.1 * slow, 0.2 * slow], "losses": [2.0, 1.0 + off, 0.5], "growth": 1000}
     elif kind == "failing":
         reply = {"error": "MemoryError: too large\nin two lines"}
     else:

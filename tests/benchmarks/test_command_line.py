@@ -38,6 +38,40 @@ def test_only_runs_what_is_named_in_that_order(measured, capsys):
     assert "1 thread, peak 100 GFLOP/s float32" in out
 
 
+def test_groups_and_patterns_stand_for_workloads(measured, capsys):
+    from benchmarks.workloads import GROUPS
+
+    assert command.main(["--only", "lenet5", "architectures", "vgg1?_224", "lenet5*_infer", "--quick"]) == 0
+    names = [name for name, _ in measured]
+    assert names[0] == "lenet5"
+    assert sorted(names) == sorted(GROUPS["architectures"])  # each once
+    assert "architectures, training: 2 of 28 have a ratio" in capsys.readouterr().out
+
+
+def test_the_usual_run_has_no_group(measured, monkeypatch):
+    monkeypatch.setattr(command.commands, "run", lambda *settings: [command.commands.Command("", None, None)])
+    monkeypatch.setattr(command.commands, "table", lambda commanded: "")
+    command.main([])
+    assert [name for name, _ in measured][-3:] == ["resnet18", "resnet18_bf16", "resnet18_infer"]
+
+
+@pytest.mark.parametrize(
+    "arguments, seconds, first, chosen, once",
+    [
+        (["lenet5"], 30.0, 5.0, None, False),
+        (["lenet5", "--quick"], 4.0, 1.0, ["torch/fused+malloc", "torch/channels_last+malloc"], True),
+        (["lenet5_infer", "--quick"], 4.0, 1.0, ["torch/eager+malloc", "torch/channels_last+malloc"], True),
+        (["lenet5", "--quick", "--seconds", "7", "--peers", "torch"], 7.0, 1.0, ["torch"], True),
+        (["mlp"], None, 60.0, None, False),
+    ],
+)
+def test_heavy_workloads_and_quick_runs_take_fewer_steps(measured, arguments, seconds, first, chosen, once):
+    command.main(["--only", *arguments])
+    ((_, settings),) = measured
+    found = (settings.seconds, settings.first, settings.chosen, settings.once)
+    assert found == (seconds, first, chosen, once)
+
+
 def test_missing_data_skip_a_workload(measured, capsys):
     assert command.main(["--only", "cifar_m2"]) == 0
     assert "skipped: chainrule/jit: no CIFAR-10: set CHAINRULE_DATA" in capsys.readouterr().out
@@ -80,6 +114,9 @@ def test_losses_that_differ_are_the_exit_code(monkeypatch, measured, capsys):
         (["--only", "cifar_m4"], "there is no workload 'cifar_m4'. Did you mean cifar_m"),
         (["--only", "zebra"], "there is no workload 'zebra'. There are mlp, mlp_loop, cifar_m2, cifar_m2_infer, "),
         (["--peers", "troch"], "there is no peer 'troch'. Did you mean torch?"),
+        (["--only", "architecture"], "there is no workload 'architecture'. Did you mean architectures?"),
+        (["--seconds", "0"], "--seconds must be above 0; got 0.0."),
+        (["--patience", "-1"], "--patience must be above 0; got -1.0."),
         (["--threads", "0"], "--threads must be from 1 to "),
         (["--rounds", "0"], "--rounds must be at least 1 and --turn above 0; got 0 and 0.25."),
     ],

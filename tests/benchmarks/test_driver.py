@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import sys
 import time
@@ -110,6 +111,63 @@ def test_run_starts_compiling_modes_twice_and_ends_all(monkeypatch, start):
     assert (torch.cold, torch.cached, torch.losses) == (None, 0.5, [2.0, 1.0, 0.5])
     assert len(torch.seconds) == 3  # a turn of 0.3 s at 0.15 s per step would be two; three at least
     assert (skipped.skipped, skipped.failed, skipped.median) == ("no compiler", False, None)
+
+
+def test_rounds_end_when_the_time_is_over_but_three_are_made(start):
+    contestant = start("plain")
+    contestant.typical = 9.0
+    outcome = Outcome("peer", "slow")
+    said = []
+    take_turns([(outcome, contestant)], Settings(threads=1, rounds=10, seconds=1e-9), 1, said.append)
+    assert (len(said), outcome.seconds) == (3, pytest.approx([0.001] * 3))  # a step per turn: three would take too long
+
+
+def test_patience_ends(start):
+    contestant = start("asleep")
+    with pytest.raises(ContestantError) as caught:
+        contestant.ask(0.2, do="first")
+    assert (str(caught.value), caught.value.skip) == ("not ready within 0.2 s", True)
+
+
+@pytest.fixture
+def fakes(monkeypatch, start):
+    """Let `run` start fake contestants, of the kind that the mode is called; the kinds are noted."""
+    kinds = []
+
+    class Fake(Contestant):
+        def __init__(self, command, environment, log):
+            kinds.append(json.loads(command[-1])["mode"].partition("/")[2])
+            super().__init__([sys.executable, FAKE, kinds[-1]], environment, log)
+
+    monkeypatch.setattr(driver, "Contestant", Fake)
+    monkeypatch.setattr(driver.batches, "write", lambda workload, path: path)
+
+    def choose(*modes):
+        monkeypatch.setattr(driver.peers, "modes", lambda workload, chosen: modes)
+        return kinds
+
+    return choose
+
+
+def test_of_heavy_workloads_the_slow_modes_leave_and_so_does_who_computes_something_else(fakes):
+    kinds = fakes(
+        peers.Mode("chainrule", "plain", compiles=True), peers.Mode("torch", "slow"), peers.Mode("torch", "plain"),
+        peers.Mode("torch", "slow"), peers.Mode("jax", "slow"), peers.Mode("jax", "off"),
+    )  # fmt: skip
+    outcomes = driver.run(WORKLOADS["vgg11"], Settings(threads=1, rounds=1, once=True, seconds=9))
+    assert kinds == ["plain", "slow", "plain", "slow", "slow", "off"]  # chainrule once, with an empty cache
+    ours = outcomes[0]
+    assert (ours.cold, ours.cached, ours.growth_cold, ours.growth) == (0.5, None, 1000, None)
+    reason = "over 1.25 times the time of the library's best mode in its first steps"
+    assert [o.skipped for o in outcomes[:5]] == [None, reason, None, reason, reason]
+    assert (outcomes[5].skipped, outcomes[5].failed) == ("its first 3 losses are 5.0e-02 away from PyTorch's", True)
+    assert [len(o.seconds) for o in outcomes] == [2, 0, 2, 0, 0, 0]
+
+
+def test_losses_of_ours_that_differ_are_our_failure(fakes):
+    fakes(peers.Mode("chainrule", "off"), peers.Mode("torch", "plain"))
+    ours, theirs = driver.run(WORKLOADS["vgg11"], Settings(threads=1, rounds=1))
+    assert (ours.failed, ours.seconds, theirs.failed) == (True, [], False)
 
 
 def test_malloc_is_a_matter_of_the_environment():
