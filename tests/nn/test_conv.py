@@ -254,7 +254,7 @@ def test_a_convolutional_network_in_the_table():
         ([nn.Conv2d(1, 1, 3, dilation=2)], "5x5"),
         ([nn.Conv2d(1, 1, (3, 1), stride=(2, 1)), nn.Conv2d(1, 1, 3)], "7x3"),
         ([nn.MaxPool2d(2), nn.Conv2d(1, 1, 3), nn.Upsample(scale_factor=2), nn.Conv2d(1, 1, 3)], "8x8"),
-        ([nn.Conv2d(1, 4, 4, stride=4), nn.ConvTranspose2d(4, 1, 4, stride=4), nn.Conv2d(1, 1, 3)], "6x6"),
+        ([nn.Conv2d(1, 4, 4, stride=4), nn.ConvTranspose2d(4, 1, 4, stride=4), nn.Conv2d(1, 1, 3)], "8x8"),
         ([nn.PixelUnshuffle(2), nn.Conv2d(4, 4, 3), nn.PixelShuffle(2)], "6x6"),
         ([nn.AdaptiveAvgPool2d(4)], "4x4"),
         ([nn.AdaptiveAvgPool2d((5, 1))], "4x16"),

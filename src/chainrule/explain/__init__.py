@@ -7,10 +7,12 @@ In: plain arrays and numbers, or a module and a sample. Out: pictures, `LayerSta
     contents.py   what a report holds
     report.py     the page; _curves, _results and _insides draw its sections, _html its text and numbers
     kernels.py    blur, edges, lines: kernels that people designed, and what they make of a picture
+    convolution.py      a convolution as a matrix; sparse.py holds and draws it
+    receptive_field.py  sizes, parameters and what each output of a layer or a model sees
     assets/       style and script of the page, and uPlot with its licence
 """
 
-from chainrule.explain import kernels, pictures, report
+from chainrule.explain import convolution, kernels, pictures, receptive_field, report, sparse
 from chainrule.explain.contents import LayerRow, LayerState, LayerStates, Mistake, RunReport, worst_mistakes
 from chainrule.explain.network import first_layer_pictures, layer_rows, layer_states
 
@@ -20,11 +22,14 @@ __all__ = [
     "LayerStates",
     "Mistake",
     "RunReport",
+    "convolution",
     "first_layer_pictures",
     "kernels",
     "layer_rows",
     "layer_states",
     "pictures",
+    "receptive_field",
     "report",
+    "sparse",
     "worst_mistakes",
 ]

@@ -1,21 +1,17 @@
 """The table of a network: one row per layer with shapes, parameters, bytes, FLOPs and receptive field.
 
 The network runs once through the tracer, so shapes and FLOPs follow from the primitives' rules and nothing is computed;
-the state is as before. The receptive field (how many input positions an output can see) follows the data: a layer
-states its (kernel, stride) per spatial axis in `receptive_field`, and from layer to layer
-
-    field += (kernel - 1) * jump,   jump *= stride
-
-where `jump` is the distance in the input between neighbouring outputs, a fraction after upsampling. Where paths join,
-the largest counts.
+the state is as before. The receptive field (how many input positions an output can see, from where on, and how far the
+fields of neighbouring outputs stand apart) follows the data through layers and operations, with the rules of
+`_reach.py`. Where paths join, what both see together counts: of branches around one centre the largest. What is
+unknown counts as everything ("all"); statistics of normalisation layers are left out, as everywhere in the literature.
 """
 
 from __future__ import annotations
 
 import html
 import itertools
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,15 +20,14 @@ import numpy as np
 from chainrule.core import tree
 from chainrule.core.context import no_grad
 from chainrule.core.dtypes import DType, dtype_of, float32, to_dtype
-from chainrule.core.graph import Variable
+from chainrule.core.graph import Equation, Variable
 from chainrule.core.primitive import TensorType
 from chainrule.core.tensor import Tensor
 from chainrule.core.tracer import Tracer
+from chainrule.nn._reach import HERE, Fields, ReceptiveField, after, joined, layer_fields, primitive_fields
 from chainrule.nn.module import Module
 
 __all__ = ["LayerRow", "Summary", "summarize"]
-
-Field = Any  # "all", or ((size, jump), ...): one pair for every axis alike, or one per spatial axis
 
 
 @dataclass(frozen=True)
@@ -48,6 +43,10 @@ class LayerRow:
         bytes: of parameters and buffers.
         flops: floating-point operations of this call, for the given batch.
         receptive_field: positions of the network's input that one output sees, like "5x5", or "all".
+        jump: distance of neighbouring outputs in the network's input, like "2x2"; "-" where that means nothing.
+        start: the first position that the first output sees, negative in the padding, like "-1x-1"; "-" likewise.
+        fields: per spatial axis a `chainrule.explain.receptive_field.ReceptiveField` or "all"; empty where no input
+            arrives.
 
     Example:
         >>> import chainrule as cr
@@ -64,6 +63,9 @@ class LayerRow:
     bytes: int
     flops: int
     receptive_field: str
+    jump: str = "-"
+    start: str = "-"
+    fields: Fields = ()
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,15 @@ class Summary:
     flops: int
 
     def __str__(self) -> str:
-        return "\n".join([*_text_table([_HEAD, *map(_cells, self.rows)]), self._totals()])
+        head, rows = self._table()
+        return "\n".join([*_text_table([head, *rows]), self._totals()])
 
     __repr__ = __str__
+
+    def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """Return head and rows; a network without windows has no columns for where they stand."""
+        shown = len(_HEAD) if any(row.jump != "-" for row in self.rows) else len(_HEAD) - 2
+        return _HEAD[:shown], [_cells(row)[:shown] for row in self.rows]
 
     def _totals(self) -> str:
         frozen = self.parameters - self.trainable
@@ -101,28 +109,29 @@ class Summary:
         return f"{self.parameters:,} parameters{note}, {_size(self.bytes)}, {self.flops:,} FLOPs"
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{html.escape(text)}</th>" for text in _HEAD)
+        names, rows = self._table()
+        head = "".join(f"<th>{html.escape(text)}</th>" for text in names)
         body = "".join(
             "<tr>"
             + "".join(f'<td style="text-align:{side}">{html.escape(text)}</td>' for text, side in zip(cells, _SIDES))
             + "</tr>"
-            for cells in map(_cells, self.rows)
+            for cells in rows
         )
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{html.escape(self._totals())}</p>"
 
 
-_HEAD = ("path", "layer", "input", "output", "parameters", "bytes", "FLOPs", "receptive field")
-_SIDES = ("left", "left", "left", "left", "right", "right", "right", "right")
+_HEAD = ("path", "layer", "input", "output", "parameters", "bytes", "FLOPs", "receptive field", "jump", "start")
+_SIDES = ("left", "left", "left", "left", "right", "right", "right", "right", "right", "right")
 
 
 def _cells(row: LayerRow) -> tuple[str, ...]:
     shapes = [", ".join(map(str, part)) or "-" for part in (row.inputs, row.outputs)]
     counts = [f"{row.parameters:,}", _size(row.bytes), f"{row.flops:,}"]
-    return (row.path or "(all)", row.kind, *shapes, *counts, row.receptive_field)
+    return (row.path or "(all)", row.kind, *shapes, *counts, row.receptive_field, row.jump, row.start)
 
 
 def _text_table(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
     for row in rows:
         cells = [text.ljust(w) if side == "left" else text.rjust(w) for text, w, side in zip(row, widths, _SIDES)]
@@ -236,11 +245,11 @@ def _flops(tracer: Tracer, call: _Call) -> int:
     return sum(equation.flops for equation in tracer.equations[call.start : call.end])
 
 
-def _summary(module: Module, tracer: Tracer, calls: list[_Call], fields: list[str]) -> Summary:
+def _summary(module: Module, tracer: Tracer, calls: list[_Call], fields: list[Fields]) -> Summary:
     paths = {id(part): path for path, part in reversed(list(module.named_modules(remove_duplicate=False)))}
     seen: set[int] = set()
     rows = []
-    for call, seen_field in sorted(zip(calls, fields), key=lambda item: item[0].number):
+    for call, reached in sorted(zip(calls, fields), key=lambda item: item[0].number):
         own = [p for p in call.module._parameters.values() if p is not None and id(p) not in seen]
         held = [b for b in call.module._buffers.values() if b is not None and id(b) not in seen]
         seen.update(id(entry) for entry in (*own, *held))
@@ -253,7 +262,10 @@ def _summary(module: Module, tracer: Tracer, calls: list[_Call], fields: list[st
                 parameters=sum(p.size for p in own),
                 bytes=sum(entry.nbytes for entry in (*own, *held)),
                 flops=_flops(tracer, call) - call.inner,
-                receptive_field=seen_field,
+                receptive_field=_words(reached, lambda axis: axis.size),
+                jump=_where(reached, lambda axis: axis.jump),
+                start=_where(reached, lambda axis: axis.start),
+                fields=reached,
             )
         )
     flops = sum(equation.flops for equation in tracer.equations)
@@ -267,49 +279,50 @@ def _summary(module: Module, tracer: Tracer, calls: list[_Call], fields: list[st
 
 
 # ---------------------------------------------------------------------------------------------------- receptive field
-def _fields(tracer: Tracer, inputs: list[Variable], calls: list[_Call]) -> list[str]:
-    """Return the receptive field after each call, by following the data through the equations."""
-    known: dict[Variable, Field] = dict.fromkeys(inputs, ((1, 1),))
-    found: list[str] = []
+def _fields(tracer: Tracer, inputs: list[Variable], calls: list[_Call]) -> list[Fields]:
+    """Return the receptive fields after each call, by following the data through the equations."""
+    known: dict[Variable, Fields] = dict.fromkeys(inputs, (HERE,))
+    whole: dict[Variable, np.ndarray] = {}  # integers that do not depend on data: indices of resampling
+    found: list[Fields] = []
     left = iter(calls)  # in the order in which they ended
     call = next(left, None)
     for number in range(len(tracer.equations) + 1):
         while call is not None and call.end == number:
-            declared = call.module.receptive_field
-            if callable(declared):
-                declared = declared(call.inputs[0].shape)
-            if declared is not None:
-                reached = _grown(_joined([known[v] for v in call.inputs if v in known]), declared)
-                known.update((v, reached) for v in call.outputs)
-            found.append(_words(_joined([known[v] for v in call.outputs if v in known])))
+            arriving = [known[v] for v in call.inputs if v in known]
+            if arriving and call.outputs:
+                read = layer_fields(call.module, call.inputs[0].shape, call.outputs[0].shape)
+                if read is not None:
+                    known.update(dict.fromkeys(call.outputs, after(joined(arriving), read)))
+            leaving = [known[v] for v in call.outputs if v in known]
+            found.append(joined(leaving) if leaving else ())
             call = next(left, None)
         if number < len(tracer.equations):
-            equation = tracer.equations[number]
-            arriving = [known[v] for v in equation.inputs if v in known]
-            if arriving:
-                known.update((v, _joined(arriving)) for v in equation.outputs)
+            _follow(tracer.equations[number], known, whole)
     return found
 
 
-def _joined(fields: list[Field]) -> Field:
-    """Return the largest field on each axis; "all" wins."""
-    if "all" in fields or not fields:
-        return "all" if fields else None
-    axes = max(map(len, fields))
-    wide = [part * axes if len(part) == 1 else part for part in fields]
-    return tuple((max(p[i][0] for p in wide), max(p[i][1] for p in wide)) for i in range(axes))
+def _follow(equation: Equation, known: dict[Variable, Fields], whole: dict[Variable, np.ndarray]) -> None:
+    """Note what the outputs of an equation see, or which integers they are."""
+    arriving = [known[v] for v in equation.inputs if v in known]
+    given = [v.constant if v.constant is not None else whole.get(v) for v in equation.inputs]
+    if not arriving:
+        [first, *more] = equation.outputs
+        plain = not (more or equation.graphs or equation.primitive.effect) and first.size <= 1 << 16
+        if plain and first.dtype.kind in "ib" and all(value is not None for value in given):
+            whole[first] = np.asarray(equation.primitive.reference(*given, **equation.attributes))
+        return
+    if equation.primitive.name == "window_pick" and equation.inputs[0] in known:
+        arriving = [known[equation.inputs[0]]]  # where the picked elements stand was found in the same windows
+    looked_up = equation.primitive.name == "gather" and equation.inputs[0] not in known  # a table's row per index
+    read = None if looked_up else primitive_fields(equation, given[-1])
+    reached = joined(arriving) if read is None else after(joined(arriving), read)
+    known.update(dict.fromkeys(equation.outputs, reached))
 
 
-def _grown(reached: Field, declared: Any) -> Field:
-    if declared == "all" or reached in ("all", None):
-        return "all" if declared == "all" else reached
-    before = reached * len(declared) if len(reached) == 1 else reached
-    return tuple(
-        (size + (kernel - 1) * jump, jump * stride) for (size, jump), (kernel, stride) in zip(before, declared)
-    )
+def _words(reached: Fields, value: Callable[[ReceptiveField], Any]) -> str:
+    words = [axis if isinstance(axis, str) else str(value(axis)) for axis in reached]
+    return "x".join(words) if len(set(words)) > 1 or words != ["all"] * len(words) else "all" if words else "-"
 
 
-def _words(reached: Field) -> str:
-    if reached is None:
-        return "-"
-    return reached if reached == "all" else "x".join(str(math.ceil(size)) for size, _ in reached)
+def _where(reached: Fields, value: Callable[[ReceptiveField], Any]) -> str:
+    return "-" if reached in ((), (HERE,)) or "all" in reached else _words(reached, value)
