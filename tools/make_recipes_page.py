@@ -6,7 +6,7 @@ Usage: python tools/make_recipes_page.py      A test compares the page with what
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from chainrule.recipes import load, names
 from chainrule.recipes.schema import AUGMENTS, HEAD, REQUIRED, TABLES, Key, Part
@@ -103,7 +103,18 @@ difference. They are compiled into the training step; `augment_in = "loader"` le
 instead, with the same pictures. `chainrule data show mine.toml` draws what comes out.
 
 `chainrule train mine.toml` runs it. `--set key=value` changes a setting on the way; the value is TOML, and text needs
-no quotes.
+no quotes. `[model] name` may be any architecture of the catalogue; the number of classes, the channels and the stem for
+small pictures follow from the data set:
+
+```console
+$ chainrule train cifar10-m3 --set model.name=vgg11_bn --set optim.lr=0.02
+$ chainrule train cifar10-resnet20 --set train.epochs=60 --set optim.lr=0.3 --set loss.label_smoothing=0.1
+$ chainrule train cifar10-resnet18 --set schedule.name=cosine --set train.average=0.999 --set train.precision=float32
+```
+
+`[schedule] name = "one_cycle"` rises to `optim.lr` and falls again over the length of the run (`every = "step"`).
+`train.average` keeps a moving average of the weights, which is what the run saves and evaluates. A network with
+auxiliary classifiers (`googlenet`) trains on their losses too, weighed by `loss.auxiliary`.
 """
 
 
@@ -126,6 +137,18 @@ def _value(value: object) -> str:
     return f'`"{value}"`' if isinstance(value, str) else f"`{value}`"
 
 
+def alike(choices: Mapping[str, Part]) -> list[dict[str, Part]]:
+    """Return the parts, those that follow each other and are one class with the same options together."""
+    found: list[dict[str, Part]] = []
+    for name, part in choices.items():
+        last = next(reversed(found[-1].values())) if found else None
+        if last is not None and (last.target, last.options) == (part.target, part.options):
+            found[-1][name] = part
+        else:
+            found.append({name: part})
+    return found
+
+
 def page() -> str:
     """Return the whole page."""
     parts = [INTRODUCTION, "\n## The recipes\n"]
@@ -139,9 +162,11 @@ def page() -> str:
             parts.append("\n#### What data.augment may hold\n")
             for name, part in AUGMENTS.items():
                 parts.append(f"\n**`{name}`**: {part.meaning}.\n\n" + rows(part.options.values(), "", part))
-        for name, part in (table.choices or {}).items():
+        for same in alike(table.choices or {}):
+            name, part = next(iter(same.items()))
             prefix = f"{table.name}." if table.keys else f"{table.name}.{name}."
-            parts.append(f"\n**`{name}`**: {part.meaning}.\n")
+            meanings = "; ".join(dict.fromkeys(each.meaning for each in same.values()))
+            parts.append(f"\n**{', '.join(f'`{each}`' for each in same)}**: {meanings}.\n")
             if part.options:
                 parts.append("\n" + rows(part.options.values(), prefix, part))
     return "".join(parts)

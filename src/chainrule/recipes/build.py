@@ -19,7 +19,7 @@ from chainrule.core.errors import ChainruleError, RecipeError, nearest
 from chainrule.data import ArrayDataset, Augment, DataLoader, Subset, check_labels, cifar10, mnist, numbered, split
 from chainrule.ops import asarray, zeros
 from chainrule.recipes.scaling import Scale, augmented, measured
-from chainrule.recipes.schema import AUGMENTS, LOSSES, METRICS, MODELS, OPTIMIZERS, SCHEDULES, Part
+from chainrule.recipes.schema import AUGMENTS, LENGTH, LOSSES, METRICS, MODELS, OPTIMIZERS, SCHEDULES, Part
 
 if TYPE_CHECKING:
     from chainrule.recipes.recipe import Recipe
@@ -41,6 +41,10 @@ __all__ = [
 ]
 
 EVALUATION_BATCH = 1000  # samples; a divisor of 10,000, so that the test set is measured in equal batches
+PICTURES: dict[str, dict[str, Any]] = {  # what a network is told of a data set where the recipe does not say
+    "mnist": {"num_classes": 10, "in_channels": 1, "input_size": 28, "stem": "cifar"},
+    "cifar10": {"num_classes": 10, "in_channels": 3, "input_size": 32, "stem": "cifar"},
+}
 PREFETCH = 4  # batches that are augmented ahead, in the background, where the loader does it
 
 
@@ -138,7 +142,9 @@ def make_model(recipe: Recipe) -> Any:
     Args:
         recipe: the recipe.
     """
-    return _made("model", MODELS[recipe["model.name"]], (), recipe.options("model"))
+    part = MODELS[recipe["model.name"]]
+    facts = {option: PICTURES[recipe["data.name"]][option] for option, _ in part.derived}
+    return _made("model", part, (), {**facts, **recipe.options("model")})
 
 
 def make_transforms(recipe: Recipe) -> list[Any]:
@@ -185,7 +191,8 @@ def make_schedule(recipe: Recipe, optimizer: Any, length: int) -> Any:
     if name == "constant":
         return None
     part, options = SCHEDULES[name], recipe.options("schedule")
-    options |= {option: max(length, 2) for option, _ in part.derived if option not in options}
+    left_out = {option: words for option, words in part.derived if option not in options}
+    options |= {option: max(length, 2) if words == LENGTH else recipe["optim.lr"] for option, words in left_out.items()}
     if name == "plateau":
         options |= {"mode": monitor_mode(recipe), "monitor": recipe["train.monitor"]}
     return _made("schedule", part, (optimizer,), options)
@@ -210,7 +217,7 @@ def _made(table: str, part: Part, arguments: tuple, options: dict[str, Any]) -> 
     """Return an instance of a part; what its class refuses is an error of the recipe."""
     kind = part.load()
     try:
-        return kind(*arguments, **options)
+        return kind(*arguments, **dict(part.settings), **options)
     except (ValueError, TypeError) as error:
         message = error.message if isinstance(error, ChainruleError) else str(error)
         raise RecipeError(message.replace(f"{kind.__name__}.", f"{table}.")) from None
@@ -233,6 +240,11 @@ def check(recipe: Recipe) -> None:
         raise RecipeError(
             f"data.augment has {mixing[0]}, which mixes labels, and loss.name = {recipe['loss.name']!r} takes no mixed "
             'labels: use "cross_entropy".'
+        )
+    if recipe.tables["model"].get("aux_logits") and recipe["loss.name"] != "cross_entropy":
+        raise RecipeError(
+            f"{recipe['model.name']} has auxiliary classifiers, and loss.name = {recipe['loss.name']!r} takes one "
+            'output: use "cross_entropy", or model.aux_logits = false.'
         )
     metrics = make_metrics(recipe, 10)
     if chooses(recipe):

@@ -21,7 +21,7 @@ from chainrule.nn.files import save as save_tensors
 from chainrule.recipes import build, machine
 from chainrule.recipes.folder import Run, holds_run
 from chainrule.recipes.recipe import Recipe
-from chainrule.recipes.schema import SCHEDULES
+from chainrule.recipes.schema import LENGTH, SCHEDULES
 
 __all__ = ["train"]
 
@@ -248,7 +248,9 @@ def _grows(run: Run, recipe: Recipe) -> bool:
     if recipe["train.epochs"] <= run.recipe["train.epochs"] or run.info.get("result", {}).get("stopped_early"):
         return False
     part = SCHEDULES.get(recipe["schedule.name"])
-    return part is None or all(option in recipe.tables["schedule"] for option, _ in part.derived)
+    if part is None:
+        return True
+    return all(option in recipe.tables["schedule"] for option, words in part.derived if words == LENGTH)
 
 
 def _shown(value: Any) -> str:

@@ -20,9 +20,10 @@ from types import UnionType
 from typing import Any
 
 from chainrule.core.precision import PRECISIONS
+from chainrule.models.catalogue import CATALOGUE, Architecture
 from chainrule.recipes.constraints import Choice, Flag, Integer, Integers, Kind, Parts, Real, Reals, Text
 
-__all__ = ["AUGMENTS", "HEAD", "TABLES", "Key", "Part", "Table"]
+__all__ = ["AUGMENTS", "HEAD", "LENGTH", "TABLES", "Key", "Part", "Table"]
 
 REQUIRED = inspect.Parameter.empty
 
@@ -46,12 +47,14 @@ class Part:
         meaning: what it is, in a few words.
         fixed: parameters that the recipe's builder gives.
         derived: option -> what it becomes when it is left out, in words.
+        settings: parameters that belong to the name, with their values.
     """
 
     target: str
     meaning: str
     fixed: tuple[str, ...] = ()
     derived: tuple[tuple[str, str], ...] = ()
+    settings: tuple[tuple[str, Any], ...] = ()
 
     def load(self) -> Any:
         """Return the class."""
@@ -69,10 +72,11 @@ class Part:
         target = self.load()
         hints = typing.get_type_hints(target.__init__)
         meanings = _meanings(inspect.getdoc(target) or "")
+        taken = (*self.fixed, *dict(self.settings))
         found = {}
         for parameter in list(inspect.signature(target).parameters.values()):
             kind = _kind(hints.get(parameter.name))
-            if kind is not None and parameter.name not in self.fixed:
+            if kind is not None and parameter.name not in taken:
                 default = None if parameter.name in dict(self.derived) else _default(kind, parameter.default)
                 found[parameter.name] = Key(parameter.name, kind, default, meanings.get(parameter.name, ""))
         return found
@@ -127,19 +131,27 @@ _RISING = ("maximize",)  # a recipe makes its loss small
 _LOSS_FIXED = ("reduction",)
 _CLASSES = ("num_classes", "threshold")
 
-_MODELS = "chainrule.models:"
+
+def _architecture(row: Architecture) -> Part:
+    """Return the part of one row of the catalogue: what the data decide need not be said."""
+    derived = (
+        ("num_classes", "the number of classes"),
+        ("in_channels", "the channels of the pictures"),
+        ("input_size", "the side of the pictures"),
+        ("stem", '`"cifar"`'),
+    )
+    has = inspect.signature(row.make).parameters
+    return Part(
+        f"{row.make.__module__}:{row.make.__name__}",
+        row.source,
+        derived=tuple((option, words) for option, words in derived if option in has),
+        settings=tuple(row.settings.items()),
+    )
+
+
 MODELS = {
-    "mlp": Part(_MODELS + "MLP", "multilayer perceptron"),
-    "lenet5": Part(_MODELS + "LeNet5", "LeNet-5 as its paper has it"),
-    "lenet5_modern": Part(_MODELS + "LeNet5Modern", "LeNet-5 as courses have it"),
-    "cifar_m1": Part(_MODELS + "CifarM1", "multilayer perceptron for CIFAR-10"),
-    "cifar_m2": Part(_MODELS + "CifarM2", "network of 62,006 parameters for CIFAR-10"),
-    "cifar_m3": Part(_MODELS + "CifarM3", "network of 5.85 million parameters for CIFAR-10"),
-    "resnet": Part(_MODELS + "ResNet", "residual network"),
-    "cifar_resnet": Part(_MODELS + "CifarResNet", "residual network for pictures of 32x32"),
-    "vgg": Part(_MODELS + "VGG", "network of 3x3 convolutions"),
-    "squeezenet": Part(_MODELS + "SqueezeNet", "network of fire modules"),
-    "mobilenet": Part(_MODELS + "MobileNet", "network of separable convolutions"),
+    "mlp": Part("chainrule.models:MLP", "multilayer perceptron"),
+    **{name: _architecture(row) for name, row in CATALOGUE.items()},
 }
 
 AUGMENTS = {
@@ -159,7 +171,7 @@ AUGMENTS = {
 
 LOSSES = {
     "cross_entropy": Part(
-        "chainrule.nn:CrossEntropyLoss", "cross-entropy of the softmax", (*_LOSS_FIXED, "ignore_index")
+        "chainrule.recipes.losses:CrossEntropy", "cross-entropy of the softmax", (*_LOSS_FIXED, "ignore_index")
     ),
     "multi_margin": Part("chainrule.nn:MultiMarginLoss", "multi-class hinge loss", _LOSS_FIXED),
 }
@@ -172,16 +184,19 @@ OPTIMIZERS = {
     "adamw": Part(_OPTIM + "AdamW", "Adam with decoupled weight decay", _RISING),
 }
 
-_LENGTH = "the length of the run"
+LENGTH = "the length of the run"
 SCHEDULES = {
     "step": Part(_OPTIM + "StepLR", "falls by a factor every few steps"),
     "multi_step": Part(_OPTIM + "MultiStepLR", "falls by a factor at given steps"),
     "exponential": Part(_OPTIM + "ExponentialLR", "falls by a factor each step"),
     "inverse_time": Part(_OPTIM + "InverseTimeLR", "falls as 1 / t"),
-    "cosine": Part(_OPTIM + "CosineAnnealingLR", "half a cosine down", (), (("T_max", _LENGTH),)),
+    "cosine": Part(_OPTIM + "CosineAnnealingLR", "half a cosine down", (), (("T_max", LENGTH),)),
     "warmup": Part(_OPTIM + "LinearLR", "linear warm-up"),
     "one_cycle": Part(
-        _OPTIM + "OneCycleLR", "up and down once", ("epochs", "steps_per_epoch"), (("total_steps", _LENGTH),)
+        _OPTIM + "OneCycleLR",
+        "up to `max_lr` and down once, momentum the other way round",
+        ("epochs", "steps_per_epoch"),
+        (("max_lr", "`optim.lr`"), ("total_steps", LENGTH)),
     ),
     "plateau": Part(_OPTIM + "ReduceLROnPlateau", "falls when train.monitor no longer improves", ("mode", "monitor")),
 }

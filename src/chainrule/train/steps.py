@@ -151,7 +151,8 @@ class Steps:
     def _forward(self, x: Tensor, y: Tensor, *index: Tensor) -> tuple[Tensor, Tensor]:
         inputs, targets = self.inputs(x, y, *index)
         outputs = self.model(inputs)
-        return outputs, check_finite(self.loss(outputs, targets), what="the loss")
+        loss = check_finite(self.loss(outputs, targets), what="the loss")
+        return outputs[0] if isinstance(outputs, tuple) else outputs, loss  # metrics see no auxiliary outputs
 
     def _update(self) -> None:
         if self.max_norm is not None or self.check_gradients:
