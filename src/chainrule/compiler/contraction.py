@@ -74,8 +74,8 @@ class ContractionPlan:
     """How a contraction is computed; `emit_contraction` follows it, `explain` prints `strategy`.
 
     `sums` are the specification's after merging. The first `outer` of them, and axis `outer` in pieces of `piece`, are
-    walked block by block; with more than one block sums wait in scratch. In a block the axes before `run_axis`, and that
-    one in pieces of `run`, are walked run by run, each summed by itself (`run` 0: a block is one run). A unit is
+    walked block by block; with more than one block sums wait in scratch. In a block the axes before `run_axis`, and
+    that one in pieces of `run`, are walked run by run, each summed by itself (`run` 0: a block is one run). A unit is
     `unit_rows` tiles by `unit_panels` panels (boxes of columns); `group` units share the scratch.
     """
 

@@ -17,7 +17,8 @@ from chainrule.core.errors import MachineError
 
 FLAGS = machine._host_flags()
 SETS = ("avx512", "avx2", "sse2") if system.architecture() == "x86-64" else ("native",)
-SMALL = {"_LEVEL2": 2000, "_BLOCK": 24, "_WORTH": 2000, "_SCRATCH": 20_000}
+SMALL = {"_LEVEL2": 2000, "_BLOCK": 24, "_WORTH": 2000, "_SCRATCH": 20_000, "_RUN": 7}
+RUNS = {"_RUN": 6}  # long blocks, in many runs
 ROUNDING = {"f32": 1e-6, "f64": 2e-15}
 
 
@@ -44,7 +45,7 @@ def test_random_specifications(word, seed):
     target = target_of(word)
     for number in range(seed, seed + 10):
         spec = random_spec(number)
-        check(Kernel(spec, target, **(SMALL if number % 2 else {})), number)
+        check(Kernel(spec, target, **(SMALL, {}, RUNS)[number % 3]), number)
 
 
 @pytest.mark.parametrize("word", SETS)
@@ -57,7 +58,7 @@ def test_every_strategy(word, seed, monkeypatch):
         columns, sums = (Axis(n, b=k), Axis(k, 1, 1)) if strategy == "dot product" else (Axis(n, b=1), Axis(k, 1, n))
         monkeypatch.setattr(contraction, "_strategies", lambda *_, name=strategy: [name])
         for kind in ("f32", "f64"):
-            for limits in ({}, SMALL):
+            for limits in ({}, SMALL, RUNS):
                 spec = Contraction((), (Axis(m, a=k),), (columns,), (sums,), kind)
                 kernel = Kernel(spec, target, **limits)
                 assert kernel.plan.strategy == strategy
@@ -116,6 +117,35 @@ def test_nan_stays_in_its_row_and_column(strategy, monkeypatch):
     got = Kernel(spec, target_of("native"))(a, b)
     assert np.isnan(got[2]).all()
     assert np.isfinite(np.delete(got, 2, axis=0)).all()
+
+
+@pytest.mark.parametrize("extents", [(384,), (385,), (1031,), (3000,), (9, 64), (3, 3, 512), (401, 3), (8, 16, 16)])
+@pytest.mark.parametrize("strategy", ["outer product", "dot product", "packed outer product"])
+def test_a_sum_of_runs_misses_no_term(strategy, extents, monkeypatch):
+    """Whole numbers, so that the sums are exact; around the lengths at which runs begin, with and without a rest."""
+    monkeypatch.setattr(contraction, "_strategies", lambda *_: [strategy])
+    m, n, k = 5, 18, math.prod(extents)
+    near = strategy == "dot product"
+    steps = [math.prod(extents[i + 1 :]) for i in range(len(extents))]
+    gaps = [step + 3 * (i == 0) for i, step in enumerate(steps)] if len(extents) > 1 else steps  # no axis merges
+    size = gaps[0] * extents[0] + 8
+    sums = tuple(Axis(e, g, s if near else s * n) for e, g, s in zip(extents, gaps, steps, strict=True))
+    spec = Contraction((), (Axis(m, a=size),), (Axis(n, b=k if near else 1),), sums)
+    rng = np.random.default_rng(0)
+    a, b = (rng.integers(-3, 4, count).astype(np.float32) for count in (m * size, n * k))
+    for limits in ({}, {"_RUN": 100}, {"_RUN": 20}):
+        kernel = Kernel(spec, target_of("native"), **limits)
+        np.testing.assert_array_equal(kernel(a, b), expected(spec, a, b))
+    assert kernel.plan.run or near
+
+
+@pytest.mark.parametrize("terms", [576, 3072, 8192, 65_536])
+def test_a_long_sum_rounds_little_more_than_a_short_one(terms):
+    """Terms added one to the other would be off by 2.5e-8 sqrt(terms / 2); runs of them by at most 2.5e-8 sqrt(300)."""
+    spec = Contraction((), (Axis(8, a=terms),), (Axis(16, b=1),), (Axis(terms, 1, 16),))
+    a, b = (np.random.default_rng(i).standard_normal(n * terms).astype(np.float32) for i, n in ((0, 8), (1, 16)))
+    got, want = Kernel(spec, target_of("native"))(a, b), expected(spec, a, b)
+    assert np.linalg.norm(got - want) / np.linalg.norm(want) < 4.5e-7
 
 
 def test_long_sums_stay_accurate():

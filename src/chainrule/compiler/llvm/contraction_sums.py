@@ -124,7 +124,7 @@ class Sums:
         return where, [(count, cut), *((x.extent, x) for x in plan.sums[plan.outer + 1 :])]
 
     def _runs(self, a: Value, b_: Value, zeros: Sequence[Value], axes: Any, turn: Any, step: int) -> list[Value]:
-        """Write the sums of a block run by run, as `_nest` with sums 0 before: long sums wait in memory on the stack."""
+        """Write the sums of a block run by run, from 0 each; between runs they wait in memory on the stack."""
         b, plan = self.b, self.plan
         if not plan.run:
             return self._nest(a, b_, zeros, axes, turn, step)
@@ -152,9 +152,9 @@ class Sums:
                 b.loop(count, body, [a, b_])
                 return
             extent = plan.piece if plan.run_axis == plan.outer else cut.extent
-            carried = b.loop(extent // plan.run, lambda _, a, b_: run(a, b_, plan.run), [a, b_])
+            a, b_ = b.loop(extent // plan.run, lambda _, a, b_: run(a, b_, plan.run), [a, b_])
             if extent % plan.run:
-                run(*carried, extent % plan.run)
+                run(a, b_, extent % plan.run)
 
         walk(a, b_, outer)
         return [b.load(self.vector, place) for place in places]
