@@ -51,6 +51,7 @@ def test_a_blur_of_rows_and_columns_is_the_blur_of_the_plane():
     row = kernels.gaussian_1d(1.4)
     separate = kernels.apply_kernel(kernels.apply_kernel(PICTURE, row[None]), row[:, None])
     np.testing.assert_allclose(separate, kernels.apply_kernel(PICTURE, kernels.gaussian(1.4)), rtol=0, atol=1e-14)
+    np.testing.assert_array_equal(separate, kernels.gaussian_blur(PICTURE, 1.4))
 
 
 def test_two_blurs_are_one_of_the_root_of_the_summed_squares():
@@ -177,7 +178,7 @@ def test_grey_of_colours_is_pillows():
             ValueError,
             "gaussian.size must be odd, so that the kernel has a middle; got 4.",
         ),
-        (lambda: kernels.box(0), ValueError, "box.size must be an int >= 1; got 0."),
+        (lambda: kernels.gaussian(1.0, 0), ValueError, "gaussian.size must be an int >= 1; got 0."),
         (lambda: kernels.laplacian(6), ValueError, "laplacian.neighbours must be 4 or 8; got 6."),
         (lambda: kernels.sharpen(-1), ValueError, "sharpen.amount must be a float >= 0; got -1."),
         (
@@ -206,7 +207,7 @@ def test_grey_of_colours_is_pillows():
             "gray takes a picture [3, height, width] or [1, height, width]; got (2, 4, 4).",
         ),
     ],
-)  # fmt: skip
+)
 def test_errors(call, error, message):
     with pytest.raises(error, match=exactly(message)):
         call()

@@ -9,10 +9,11 @@ In: plain arrays and numbers, or a module and a sample. Out: pictures, `LayerSta
     kernels.py    blur, edges, lines: kernels that people designed, and what they make of a picture
     convolution.py      a convolution as a matrix; sparse.py holds and draws it
     receptive_field.py  sizes, parameters and what each output of a layer or a model sees
+    checkerboard.py     the pattern of transposed convolutions, measured beside resizing and convolving
     assets/       style and script of the page, and uPlot with its licence
 """
 
-from chainrule.explain import convolution, kernels, pictures, receptive_field, report, sparse
+from chainrule.explain import checkerboard, convolution, kernels, pictures, receptive_field, report, sparse
 from chainrule.explain.contents import LayerRow, LayerState, LayerStates, Mistake, RunReport, worst_mistakes
 from chainrule.explain.network import first_layer_pictures, layer_rows, layer_states
 
@@ -22,6 +23,7 @@ __all__ = [
     "LayerStates",
     "Mistake",
     "RunReport",
+    "checkerboard",
     "convolution",
     "first_layer_pictures",
     "kernels",
