@@ -88,6 +88,7 @@ def _matrix(
     dilation: Setting,
     groups: int,
     padding_mode: str,
+    most: Sequence[int] | None = None,  # windows per axis, where more would fit
 ) -> SparseMatrix:
     n, (channels, *spatial) = len(shape) - 1, shape
     steps, spread = _per_axis(owner, "stride", stride, n, 1), _per_axis(owner, "dilation", dilation, n, 1)
@@ -113,6 +114,7 @@ def _matrix(
             f"{owner}: the kernel {w.shape[2:]} reaches over {tuple(reach)} positions and the padded input has "
             f"{places.shape}; use a smaller kernel or more padding."
         )
+    count = list(most or count)
     positions, plane = math.prod(count), math.prod(spatial)
     rows, columns, values = [], [], []
     o, c = np.meshgrid(np.arange(out), np.arange(each), indexing="ij")  # [out, in / groups]
@@ -287,7 +289,7 @@ def transposed_convolution_matrix(
     if min(large) < 1:
         raise ShapeError(f"{owner}: padding {padding!r} leaves an output of {tuple(large)}; use less padding.")
     whole = (w.shape[1] * integer(owner, "groups", groups), *large)
-    return _matrix(owner, w, whole, steps, border, spread, groups, "zeros").T
+    return _matrix(owner, w, whole, steps, border, spread, groups, "zeros", spatial).T
 
 
 def layer_matrix(layer: Any, shape: Sequence[int]) -> SparseMatrix:

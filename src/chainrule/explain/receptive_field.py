@@ -246,12 +246,15 @@ class FieldRow:
 
         Args:
             position: of the output, one int per spatial axis.
+
+        Raises:
+            ShapeError: another number of axes.
         """
+        if any(isinstance(field, str) for field in self.fields):
+            return None
         fields = self.fields * len(position) if len(self.fields) == 1 else self.fields
         if len(fields) != len(position):
             raise ShapeError(f"{self.path or self.kind} has {len(fields)} spatial axes; got the position {position}.")
-        if any(isinstance(field, str) for field in fields):
-            return None
         each = zip(fields, position, strict=True)
         found = [field.interval(place) for field, place in each]  # type: ignore[union-attr]
         return tuple(ends or (0, -1) for ends in found)
