@@ -158,7 +158,7 @@ def test_equal_texts_make_equal_code():
 def test_one_text_may_define_what_another_declares():
     texts = [
         "declare i32 @other(i32)\ndefine i32 @first(i32 %x) {\n  %r = call i32 @other(i32 %x)\n  ret i32 %r\n}",
-        "define hidden i32 @other(i32 %x) {\n  %r = mul i32 %x, 3\n  ret i32 %r\n}",
+        "define i32 @other(i32 %x) {\n  %r = mul i32 %x, 3\n  ret i32 %r\n}",
     ]
     loaded = Loaded(compile_text(texts, host_target()))
     assert ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)(loaded.address("first"))(14) == 42

@@ -14,7 +14,8 @@ import functools
 import os
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,7 @@ _RESERVE = 32 << 20, 8, 240
 # are LLVM's own calls (memset, or fma on a CPU without it).
 _DECLARED = re.compile(r"^(\s*declare\b(?:(?!@llvm\.)[^;\n])*\))", re.MULTILINE)
 _THROUGH_TABLE = '!llvm.module.flags = !{!0}\n!0 = !{i32 7, !"RtLibUseGOT", i32 1}\n'
+_DEFINED = re.compile(r"^\s*define\b(?![^@\n]*\b(?:internal|private)\b)[^@\n]*@([\w.$]+)\(", re.MULTILINE)
 _lock = threading.Lock()
 
 
@@ -139,7 +141,7 @@ def llvm_version() -> str:
 
 
 def compile_text(texts: Sequence[str], target: Target, *, level: int = 1) -> bytes:
-    """Return the object code of modules of LLVM's text, linked into one.
+    """Return the object code of modules of LLVM's text, compiled side by side on all cores.
 
     Args:
         texts: one module each; what one declares another may define.
@@ -151,22 +153,85 @@ def compile_text(texts: Sequence[str], target: Target, *, level: int = 1) -> byt
             calls.
         MemoryError: there is not enough memory to compile in.
     """
-    with _compiling(texts), _module(texts) as module:
-        return _machine(target, level).emit_object(module)
+    defined = _defined(texts)
+    with _compiling(texts):
+
+        def compiled(text: str) -> bytes:
+            with _module(text, defined) as module:
+                return _emitted(_machine(target, level), module)
+
+        longest = sorted(range(len(texts)), key=lambda n: -len(texts[n]))  # first, so that no core waits at the end
+        workers = min(len(texts), _cpus())
+        if workers < 2:
+            codes = {n: compiled(texts[n]) for n in longest}
+        else:
+            with ThreadPoolExecutor(workers) as pool:
+                codes = dict(zip(longest, pool.map(compiled, (texts[n] for n in longest)), strict=True))
+    return _bundled([codes[n] for n in range(len(texts))])
 
 
 def assembly(texts: Sequence[str], target: Target, *, level: int = 1) -> str:
     """Return what `compile_text` would make, as assembly language to read."""
-    with _compiling(texts), _module(texts) as module:
-        return _machine(target, level).emit_assembly(module)
+    defined, found = _defined(texts), []
+    with _compiling(texts):
+        for text in texts:
+            with _module(text, defined) as module:
+                found.append(_machine(target, level).emit_assembly(module))
+    return "\n".join(found)
+
+
+def _defined(texts: Sequence[str]) -> frozenset[str]:
+    return frozenset(name for text in texts for name in _DEFINED.findall(text))
+
+
+def _cpus() -> int:
+    return os.cpu_count() or 1
+
+
+def _bundled(codes: Sequence[bytes]) -> bytes:
+    """Return objects as one string of bytes: each after its length."""
+    return b"".join(len(code).to_bytes(8, "little") + code for code in codes)
+
+
+def _unbundled(content: bytes) -> list[bytes]:
+    """Return the objects of a bundle; of what is none, an empty list."""
+    codes, at = [], 0
+    while at < len(content):
+        size = int.from_bytes(content[at : at + 8], "little")
+        codes.append(content[at + 8 : at + 8 + size])
+        at += 8 + size
+    return codes if at == len(content) else []
+
+
+def _emitted(machine: Any, module: Any) -> bytes:
+    """Return a module's object code, as `machine.emit_object` does, but while other threads do the same.
+
+    llvmlite holds one lock around every call of LLVM. Modules in contexts of their own may be compiled side by side, so
+    the long call goes past that lock where this version of llvmlite lets it.
+    """
+    from ctypes import string_at
+
+    from llvmlite.binding import ffi
+
+    emit = getattr(ffi.lib.LLVMPY_TargetMachineEmitToMemory, "_cfn", None)
+    if emit is None:
+        return machine.emit_object(module)
+    with ffi.OutputString() as problem:
+        memory = emit(machine, module, 1, problem)
+        if not memory:
+            raise MachineError(f"LLVM can't make code of the text: {problem}")
+    try:
+        return string_at(ffi.lib.LLVMPY_GetBufferStart(memory), ffi.lib.LLVMPY_GetBufferSize(memory))
+    finally:
+        ffi.lib.LLVMPY_DisposeMemoryBuffer(memory)
 
 
 @contextlib.contextmanager
 def _compiling(texts: Sequence[str]) -> Iterator[None]:
-    """Hold the lock around LLVM, which compiles one thing at a time, where there is memory for it."""
+    """Hold the lock around LLVM, where there is memory for what it is to do."""
     least, each, longest = _RESERVE
-    functions = [len(function) for text in texts for function in text.split("\ndefine ")]
-    size = least + each * sum(functions) + longest * max(functions)
+    functions = sorted(len(function) for text in texts for function in text.split("\ndefine "))
+    size = least + each * sum(functions) + longest * sum(functions[-_cpus() :])
     if not system.can_reserve(size):
         raise MemoryError(f"compiling needs about {size >> 20} MB of memory, which the system refuses.")
     with _lock:
@@ -181,8 +246,8 @@ def _machine(target: Target, level: int) -> Any:
 
 
 @contextlib.contextmanager
-def _module(texts: Sequence[str]) -> Iterator[Any]:
-    """Give the texts parsed, linked and verified, in a context of their own that ends with the block.
+def _module(text: str, defined: Collection[str]) -> Iterator[Any]:
+    """Give a text parsed and verified, in a context of its own that ends with the block.
 
     Modules end before their context; left to the garbage collector, the order is chance, and the wrong one a crash.
     """
@@ -190,15 +255,13 @@ def _module(texts: Sequence[str]) -> Iterator[Any]:
     context, modules = llvm.create_context(), []
     try:
         try:
-            for text in texts:
-                modules.append(llvm.parse_assembly(_DECLARED.sub(r"\1 nonlazybind", text), context))
-            modules.append(llvm.parse_assembly(_THROUGH_TABLE, context))
-            for other in modules[1:]:
-                modules[0].link_in(other)
+            for part in (_DECLARED.sub(r"\1 nonlazybind", text), _THROUGH_TABLE):
+                modules.append(llvm.parse_assembly(part, context))
+            modules[0].link_in(modules[1])
             modules[0].verify()
         except RuntimeError as error:
             raise MachineError(f"LLVM refuses the text it was given: {str(error).strip()}") from None
-        _check_names(modules[0])
+        _check_names(modules[0], defined)
         yield modules[0]
     finally:
         for module in modules:
@@ -206,11 +269,12 @@ def _module(texts: Sequence[str]) -> Iterator[Any]:
         context.close()
 
 
-def _check_names(module: Any) -> None:
+def _check_names(module: Any, defined: Collection[str]) -> None:
     """Refuse functions from outside that nobody has: the loader would end the process at such a name."""
     for function in module.functions:
         name = function.name
-        if function.is_declaration and not name.startswith("llvm.") and not system.has_function(name):
+        known = not function.is_declaration or name.startswith("llvm.") or name in defined
+        if not known and not system.has_function(name):
             raise MachineError(f"the code calls {name!r}, which no library of this process has.")
 
 
@@ -239,8 +303,8 @@ class Loaded:
     @staticmethod
     def _place(code: bytes) -> Any:
         llvm = _binding()
-        object_file = llvm.ObjectFileRef.from_data(code)
-        if not object_file:
+        objects = [llvm.ObjectFileRef.from_data(part) for part in _unbundled(code)]
+        if not objects or not all(objects):
             raise MachineError(f"these {len(code)} bytes are no object code of this machine.")
         try:
             # An engine owns its target machine, so each has one of its own. Its memory manager keeps all sections
@@ -249,7 +313,8 @@ class Loaded:
                 reloc="pic", codemodel="small", jit=True
             )
             engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), owner, use_lmm=True)
-            engine.add_object_file(object_file)
+            for part in objects:
+                engine.add_object_file(part)
             engine.finalize_object()
         except RuntimeError as error:
             raise MachineError(f"LLVM can't load the code: {str(error).strip()}") from None

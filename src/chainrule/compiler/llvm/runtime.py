@@ -91,7 +91,7 @@ define i32 @chainrule_run_alone(ptr %pool, ptr %function, ptr %context) nounwind
 # polls, then pauses, then gives the core away: the thread it waits for may be next in line on this very core.
 _BARRIER = """
 declare i32 @sched_yield()
-define hidden void @chainrule_barrier(ptr %pool, i64 %tid, i64 %threads) noinline nounwind {
+define void @chainrule_barrier(ptr %pool, i64 %tid, i64 %threads) noinline nounwind {
 start:
   %alone = icmp eq i64 %threads, 1
   br i1 %alone, label %leave, label %arrive
@@ -128,7 +128,7 @@ leave:
 """
 
 _NO_BARRIER = """
-define hidden void @chainrule_barrier(ptr %pool, i64 %tid, i64 %threads) noinline nounwind {
+define void @chainrule_barrier(ptr %pool, i64 %tid, i64 %threads) noinline nounwind {
   ret void
 }
 """

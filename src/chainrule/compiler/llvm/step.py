@@ -4,8 +4,8 @@
 
 Every thread runs the stretch: it takes its share of each kernel's units, and waits at a barrier where a kernel needs
 what another thread has written. The context is an array of pointers: the flag, the arena, inputs, outputs, constants.
-Kernels that differ in their buffers alone are written once. Where state begins to change, the flag is looked at: a step that failed a
-check ends there and has changed nothing.
+Kernels that differ in their buffers alone are written once. Where state begins to change, the flag is looked at: a
+step that failed a check ends there and has changed nothing.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ __all__ = ["Written", "write_program"]
 FLAG, ARENA, SCRATCH, HELD, FIRST = 0, 1, 2, 3, 4  # places in the context; HELD: prepared results still hold
 LONG_EPILOGUE = 16  # operations from which an epilogue is written once for the rows of a tile
 STREAM = 2 << 20  # bytes that an epilogue may pass over and still find in a cache
+PART = 1 << 20  # bytes of text from which the next kernels go to another module
 SERIAL_COST = 6000  # work below which one thread does a kernel alone
 
 
@@ -42,7 +43,7 @@ class Written:
     """The text of a program and what is needed to run it.
 
     Attributes:
-        texts: modules of LLVM IR.
+        texts: modules of LLVM IR: the stretches, the kernels in parts, the barrier.
         stretches: names of native functions, or calls of references, in order.
         scratch: bytes of private memory per thread.
         cost: a measure of the whole work.
@@ -84,7 +85,9 @@ class _Writer:
     def __init__(self, program: Program, target: Target):
         self.program, self.target = program, target
         self.lanes = target.lanes(32)
-        self.module = self._module()
+        self.steps = self._module()  # the stretches
+        self.parts = [self._module()]  # the kernels, in modules that are compiled side by side
+        self.room = PART  # bytes that the last one still takes
         self.known: dict[Hashable, _Function] = {}  # by the fingerprint of the kernel
         self.names: dict[str, str] = {}  # text of a kernel -> its name
         self.written = Written([], [])
@@ -123,13 +126,21 @@ class _Writer:
             emit_border(b, kernel, pointers[kernel.view.buffer], begin, end, self.lanes)
         b.finish()
         *helpers, text = module.functions
-        self.module.functions += [h for h in helpers if h not in self.module.functions]
-        self.module.declarations |= module.declarations
         name = self.names.get(text)
         if name is None:
             name = self.names[text] = f"k{len(self.names)}"
-            self.module.functions.append(text.replace("@KERNEL(", f"@{name}(", 1))
+            self._put(helpers, text.replace("@KERNEL(", f"@{name}(", 1), module.declarations)
+            self.steps.declare(name, VOID, [v.type for v in b.arguments])
         return _Function(name, units, cost, strategy)
+
+    def _put(self, helpers: list[str], text: str, declarations: dict[str, str]) -> None:
+        if self.room < 0:
+            self.parts.append(self._module())
+            self.room = PART
+        part = self.parts[-1]
+        part.functions += [*(h for h in helpers if h not in part.functions), text]
+        part.declarations |= declarations
+        self.room -= len(text)
 
     def _product(
         self,
@@ -193,11 +204,11 @@ class _Writer:
                     self.written.strategies.append("NumPy")
             else:
                 stretch.append(kernel)
-        self.written.texts = [self.module.text(), barrier_text()] if number else []
+        self.written.texts = [m.text() for m in (self.steps, *self.parts)] + [barrier_text()] if number else []
         return self.written
 
     def _stretch(self, name: str, kernels: Several[Kernel]) -> None:
-        b = Builder(self.module, name, I32, [PTR, I64, I64, PTR], internal=False)
+        b = Builder(self.steps, name, I32, [PTR, I64, I64, PTR], internal=False)
         context, thread, threads, pool = b.arguments
         load = lambda place: b.emit(PTR, f"load ptr, ptr {b.offset(context, place, 'i64').text}, align 8")  # noqa: E731
         flag, arena, scratches = load(FLAG), load(ARENA), load(SCRATCH)
