@@ -4,6 +4,7 @@
     output.py    tables, notices and errors on the terminal
     doctor.py    what `chainrule doctor` looks at
     picture.py   what `chainrule graph` draws
+    figures.py   what `chainrule explain` looks at, and the files that it writes
 
 Exit codes: 0 all went well, 1 the work failed, 2 the command or a recipe is wrong, 130 stopped by Ctrl-C or SIGTERM.
 """

@@ -1,6 +1,6 @@
 """The commands: each reads its words, calls one function of the floors below, and prints what came out.
 
-train   evaluate   predict   report   recipes   summary   graph   data show   doctor
+train   evaluate   predict   report   explain   recipes   summary   graph   data show   doctor
 """
 
 from __future__ import annotations
@@ -233,6 +233,76 @@ def report(run: RunFolder) -> None:
     from chainrule.recipes.results import write_report
 
     result(str(write_report(Run(run))))
+
+
+@command(
+    "chainrule explain --list",
+    "chainrule explain runs/cifar10-m2 --what filters,feature-maps,nearest",
+    "chainrule explain runs/cifar10-m2 --what nearest --layer 3 --channel 5",
+    "chainrule explain runs/cifar10-m2 --what saliency,occlusion --sample 12 --target cat",
+    "chainrule explain squeezenet1_0 --weights imagenet --what filters",
+    "chainrule explain --what edges --picture cat.jpg",
+)
+def explain(
+    subject: Annotated[
+        str | None,
+        typer.Argument(metavar="[RUN]", help="A run folder, or the name of an architecture.", show_default=False),
+    ] = None,
+    what: Annotated[
+        str | None, typer.Option(metavar="FIGURES", help="Names of figures, commas between.", show_default=False)
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The layer, such as features.0.", show_default=False)
+    ] = None,
+    channel: Annotated[
+        int | None, typer.Option(metavar="K", help="One channel or unit of the layer.", show_default=False)
+    ] = None,
+    sample: Annotated[int, typer.Option(metavar="I", help="Which picture of the test set.")] = 0,
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="CLASS", help="The class to explain; else the predicted one.", show_default=False),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Weights of an architecture; or: imagenet.", show_default=False),
+    ] = None,
+    picture: Annotated[
+        list[pathlib.Path] | None,
+        typer.Option(metavar="FILE", help="A picture of your own. Repeatable.", show_default=False),
+    ] = None,
+    out: Annotated[
+        pathlib.Path | None,
+        typer.Option(metavar="FILE", help="The PNG file; else NAME-FIGURE.png.", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of what figures draw at random.")] = 0,
+    listed: Annotated[bool, typer.Option("--list", help="List the figures, and the layers of RUN.")] = False,
+) -> None:
+    """Look inside: draw what a trained network has learnt and why it answers as it does, or how a layer works.
+
+    Filters, feature maps, pictures that a channel looks for, what an answer depends on; and figures that need no
+    network. Several figures become several files.
+    """
+    from chainrule.cli import figures
+
+    if listed:
+        result(table(figures.list_figures()))
+        if subject is not None:
+            result("\n" + table(figures.layer_list(figures.make_subject(subject, weights, picture or [], seed))))
+        return
+    chosen = figures.choose(what or "")
+    looked_at = figures.make_subject(subject, weights, picture or [], seed)
+    looked_at = figures.with_choices(looked_at, target, layer=layer, channel=channel, sample=sample)
+    failed = 0
+    for name, made in figures.write_figures(looked_at, chosen, out):
+        if isinstance(made, pathlib.Path):
+            result(str(made))
+        elif len(chosen) == 1:
+            raise made
+        else:
+            say(f"error: {name}: {made}")
+            failed += 1
+    if failed:
+        raise typer.Exit(1)
 
 
 @command()

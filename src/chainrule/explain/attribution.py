@@ -66,7 +66,7 @@ class OcclusionMap:
         before: its probability, or score, for the whole picture.
         drops: before - after for each place of the patch, float64 [rows, columns].
         corners: upper left pixels of the patches: two lists of int64, [rows] and [columns].
-        heat: the mean drop of the patches that cover each pixel, float64 [height, width].
+        heat: for each pixel the drop of the patch whose middle is nearest, float64 [height, width].
         output: "probability" or "score".
     """
 
@@ -159,7 +159,7 @@ def occlusion(
 
         drop[i, j] = f(x) - f(x with the patch at (i, j) filled),   f the class's probability or its logit
 
-    The places are `stride` apart; the last ones end with the picture, so that each pixel is covered by some patch.
+    The places are `stride` apart; the last ones end with the picture, whatever the stride.
 
     Args:
         model: a classifier whose output are logits [batch, classes]; it runs in eval mode, compiled.
@@ -172,7 +172,7 @@ def occlusion(
         output: "probability" or "score" (the logit); default "probability".
 
     Returns:
-        The drops by place of the patch, and their mean at each pixel.
+        The drops by place of the patch, and as a map of the picture.
 
     Raises:
         ShapeError: x is not one picture, or the output is not [batch, classes].
@@ -213,7 +213,7 @@ def occlusion(
     [wanted] = _targets(target, first)
     values = (_softmax(found) if output == "probability" else found.astype(np.float64))[:, wanted]
     drops = (values[0] - values[1:]).reshape(len(tops), len(lefts))
-    heat = _spread(drops, tops, lefts, patch, (height, width))
+    heat = drops[np.ix_(_nearest(tops, patch, height), _nearest(lefts, patch, width))]
     return OcclusionMap(int(wanted), float(values[0]), drops, (tops, lefts), heat, output)
 
 
@@ -223,14 +223,10 @@ def _corners(side: int, patch: int, stride: int) -> NDArray[np.int64]:
     return np.asarray(places + [side - patch] * (places[-1] != side - patch), np.int64)
 
 
-def _spread(drops: NDArray, tops: NDArray, lefts: NDArray, patch: int, shape: tuple[int, int]) -> NDArray[np.float64]:
-    """Return at each pixel the mean drop of the patches that cover it."""
-    total, count = np.zeros(shape), np.zeros(shape)
-    for i, top in enumerate(tops):
-        for j, left in enumerate(lefts):
-            total[top : top + patch, left : left + patch] += drops[i, j]
-            count[top : top + patch, left : left + patch] += 1
-    return np.divide(total, count, out=np.zeros(shape), where=count > 0)  # a stride above the patch leaves gaps
+def _nearest(corners: NDArray, patch: int, side: int) -> NDArray[np.int64]:
+    """Return for each pixel of an axis the patch whose middle is nearest, of two equally near ones the first."""
+    middles = corners + (patch - 1) / 2
+    return np.abs(np.arange(side)[:, None] - middles).argmin(axis=1)
 
 
 def _logits(name: str, model: Module, array: NDArray) -> NDArray[np.float64]:

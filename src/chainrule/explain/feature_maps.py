@@ -21,7 +21,7 @@ from chainrule.ops.convert import asarray
 if TYPE_CHECKING:
     from chainrule.nn import Module
 
-__all__ = ["LayerMaps", "feature_maps"]
+__all__ = ["LayerMaps", "layer_maps"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class LayerMaps:
     maps: NDArray[np.float64]
 
 
-def feature_maps(model: Module, x: Tensor | ArrayLike, layers: Sequence[str] | None = None) -> list[LayerMaps]:
+def layer_maps(model: Module, x: Tensor | ArrayLike, layers: Sequence[str] | None = None) -> list[LayerMaps]:
     """Return the feature maps of one sample at every convolution, or at chosen layers.
 
     Args:
@@ -57,12 +57,12 @@ def feature_maps(model: Module, x: Tensor | ArrayLike, layers: Sequence[str] | N
     Example:
         >>> import chainrule as cr
         >>> model = cr.nn.Sequential(cr.nn.Conv2d(1, 4, 3), cr.nn.ReLU(), cr.nn.Conv2d(4, 2, 3))
-        >>> [(entry.layer, entry.maps.shape) for entry in feature_maps(model, cr.ones((1, 1, 8, 8)))]
+        >>> [(entry.layer, entry.maps.shape) for entry in layer_maps(model, cr.ones((1, 1, 8, 8)))]
         [('0', (4, 6, 6)), ('2', (2, 4, 4))]
     """
-    array = samples("feature_maps", model, x)
+    array = samples("layer_maps", model, x)
     if len(array) != 1:
-        raise ShapeError(f"feature_maps takes a batch of one, [1, ...]; got x of shape {array.shape}: write x[:1].")
+        raise ShapeError(f"layer_maps takes a batch of one, [1, ...]; got x of shape {array.shape}: write x[:1].")
     paths = convolutions(model) if layers is None else list(layers)
     if not paths:
         raise SettingError("the network has no convolution, so it has no feature maps; a layer with maps can be named.")

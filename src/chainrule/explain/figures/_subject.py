@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from chainrule.nn import Module
 
 __all__ = [
-    "answer", "bar", "class_name", "enlarged", "every", "input_range", "model_of", "pixels", "sample_panel", "strength",
-    "target_of", "unit_layers", "with_bar",
+    "answer", "bar", "class_name", "enlarged", "every", "input_range", "model_of", "pixels", "sample_panel", "short",
+    "strength", "target_of", "unit_layers", "with_bar",
 ]  # fmt: skip
 
 
@@ -39,7 +39,7 @@ def pixels(subject: Subject, inputs: NDArray) -> NDArray[np.uint8]:
         return raw
     if raw.shape[1] == 1:
         return raw[:, 0]
-    return raw.transpose(0, 2, 3, 1)[..., :: -1 if subject.reverse else 1]
+    return raw.transpose(0, 2, 3, 1)
 
 
 def input_range(subject: Subject) -> tuple[NDArray, NDArray]:
@@ -65,7 +65,7 @@ def target_of(subject: Subject, classes: int) -> int | None:
 def answer(subject: Subject, probabilities: NDArray, *, most: int = 1) -> str:
     """Return the likeliest classes with their probabilities, in words."""
     order = np.argsort(-probabilities, kind="stable")[:most]
-    return ", ".join(f"{class_name(subject, int(k))} {100 * probabilities[k]:.1f} %" for k in order)
+    return ", ".join(f"{class_name(subject, int(k))} {100 * probabilities[k]:.1f}%" for k in order)
 
 
 def sample_panel(subject: Subject, probabilities: NDArray) -> Panel:
@@ -83,6 +83,11 @@ def unit_layers(subject: Subject, kinds: tuple[type, ...] = (nn.Conv2d, nn.Linea
     if not found:
         raise SettingError(f"{subject.name or 'the network'} has neither a convolution nor a linear layer to look at.")
     return found
+
+
+def short(value: float) -> str:
+    """Return a number in few digits, without an exponent where it is large."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def every(items: list[str], most: int) -> list[str]:
@@ -124,7 +129,7 @@ def bar(low: float, high: float, words: str, *, signed: bool = True) -> Image:
     draw.rectangle((0, NOTE + 6, 239, 2 * NOTE + 5), outline=(150, 150, 150))
     middle = (low + high) / 2
     for place, value, anchor in ((0, low, "la"), (120, middle, "ma"), (240, high, "ra")):
-        draw.text((place, 2 * NOTE + 9), f"{value:.3g}", INK, font, anchor=anchor)
+        draw.text((place, 2 * NOTE + 9), short(value), INK, font, anchor=anchor)
     return block
 
 

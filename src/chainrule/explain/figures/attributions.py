@@ -17,6 +17,7 @@ from chainrule.explain.figures._subject import (
     enlarged,
     model_of,
     sample_panel,
+    short,
     strength,
     target_of,
     with_bar,
@@ -51,7 +52,9 @@ def draw_saliency(subject: Subject) -> Image:
     panels = [
         sample_panel(subject, plain.probabilities[0]),
         _strongest(plain, "gradient", "largest |d score / d pixel| of the colours"),
-        Panel(signed, "gradient x input", f"summed over the colours: red raises the score; full colour at {edge:.3g}"),
+        Panel(
+            signed, "gradient x input", f"summed over the colours: red raises the score; full colour at {short(edge)}"
+        ),
         _strongest(smooth, "SmoothGrad", f"the gradient, mean of 32 noisy copies (seed {subject.seed})"),
     ]
     return sheet([Row(panels, tile=TILE)], heading=_heading(subject, "saliency", plain))
@@ -61,7 +64,7 @@ def _strongest(found: Attribution, title: str, note: str) -> Panel:
     """Return the size of the gradient at each pixel, the largest over the channels."""
     size = np.abs(_channels(found)).max(axis=0)
     top = float(np.quantile(size, 0.99)) or 1.0
-    return Panel(strength(size, top), title, f"{note}; white is 0, black {top:.3g}")
+    return Panel(strength(size, top), title, f"{note}; white is 0, black {short(top)}")
 
 
 def _channels(found: Attribution) -> NDArray[np.float64]:
@@ -102,15 +105,19 @@ def draw_occlusion(subject: Subject) -> Image:
         Panel(
             _covered(subject.pictures[subject.sample], corner, patch),
             "the worst place",
-            f"{name} {100 * found.before:.1f} % becomes {100 * after.probabilities[0, target]:.1f} %; "
+            f"{name} {_percent(found.before)} becomes {_percent(float(after.probabilities[0, target]))}; "
             f"network: {answer(subject, after.probabilities[0])}",
         ),
     ]
     text = [f"A square of {patch} x {patch} pixels, moved by {stride}, covers with the colour whose input is 0."]
-    text += ["Each pixel of the map: the mean loss over the places of the square that cover it."]
+    text += ["Each pixel of the map: what the square costs whose middle is nearest."]
     plain = Attribution("gradient", plain.values, np.array([target]), plain.predicted, plain.probabilities)
     whole = sheet([Row(panels, tile=TILE)], heading=_heading(subject, "occlusion", plain), text=text)
     return with_bar(whole, bar(-top, top, f"loss of probability of {name}"))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}%"
 
 
 def _covered(picture: NDArray[np.uint8], corner: tuple[int, int], patch: int) -> NDArray[np.uint8]:

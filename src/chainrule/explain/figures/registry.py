@@ -49,7 +49,6 @@ class Subject:
         target: the class whose score is explained, >= 0; default None, the predicted one.
         scale: (mean, std) of the network's input, each float or float32 [channels, 1, 1]: input = (pixel - mean) / std
             with pixels from 0 to 255; default (0, 255).
-        reverse: whether the network takes the channels in the order blue, green, red; default False.
 
     Example:
         >>> Subject(name="a picture", pictures=np.zeros((1, 8, 8, 3), np.uint8)).pictures.shape
@@ -69,7 +68,6 @@ class Subject:
     sample: int = 0
     target: int | None = None
     scale: tuple[Any, Any] = (0.0, 255.0)
-    reverse: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from chainrule.core.errors import SettingError, ShapeError
 from chainrule.explain._probe import channel_at, convolutions, layer_at
 from chainrule.explain.activation_maximisation import maximise_activation
 from chainrule.explain.figures._panels import Panel, Row, sheet
-from chainrule.explain.figures._subject import class_name, every, input_range, model_of, pixels, unit_layers
+from chainrule.explain.figures._subject import class_name, every, input_range, model_of, pixels, short, unit_layers
 from chainrule.explain.figures.registry import Subject, figure
 from chainrule.explain.nearest import Box, NearestPicture, nearest_pictures
 
@@ -50,7 +50,7 @@ def draw_activation_maximisation(subject: Subject) -> Image:
         found = maximise_activation(model, path, shape, channels=wanted, low=low, high=high, seed=subject.seed)
         shown = pixels(subject, found.inputs)
         panels = [
-            Panel(picture, _unit(subject, path, total, channel), f"{before:.1f} to {after:.1f}")
+            Panel(picture, _unit(subject, path, total, channel), f"{_one_digit(before)} to {_one_digit(after)}")
             for channel, picture, before, after in zip(wanted, shown, found.before, found.after, strict=True)
         ]
         which = f"{len(wanted)} of {total} channels" if len(wanted) < total else f"all {total} channels"
@@ -64,6 +64,10 @@ def draw_activation_maximisation(subject: Subject) -> Image:
         "Below each: its response to the noise, and to the picture: the mean of what a ReLU lets through, or its value."
     ]
     return sheet(rows, heading=f"{subject.name}   activation maximisation", text=text)
+
+
+def _one_digit(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}"
 
 
 def _unit(subject: Subject, path: str, total: int, channel: int) -> str:
@@ -140,7 +144,7 @@ def _framed(subject: Subject, one: NearestPicture) -> Panel:
         large[top:bottom, left:right] = FRAME
         large[top + thick : bottom - thick, left + thick : right - thick] = inside
     note = class_name(subject, label) if label >= 0 else ""
-    return Panel(large, "", f"{one.response:.3g}  {note}\nsample {one.sample}")
+    return Panel(large, "", f"{short(one.response)}  {note}\nsample {one.sample}")
 
 
 def _cut(picture: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:

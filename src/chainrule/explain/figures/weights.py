@@ -11,9 +11,9 @@ from chainrule.core.context import no_grad
 from chainrule.core.errors import SettingError
 from chainrule.explain import pictures
 from chainrule.explain._probe import channel_at, convolutions, evaluation, floats, layer_at
-from chainrule.explain.feature_maps import LayerMaps, feature_maps
+from chainrule.explain.feature_maps import LayerMaps, layer_maps
 from chainrule.explain.figures._panels import Panel, Row, sheet
-from chainrule.explain.figures._subject import bar, enlarged, every, model_of, sample_panel, with_bar
+from chainrule.explain.figures._subject import bar, enlarged, every, model_of, sample_panel, short, with_bar
 from chainrule.explain.figures.registry import Subject, figure
 from chainrule.explain.filters import LayerFilters, layer_filters
 from chainrule.ops.convert import asarray
@@ -28,7 +28,7 @@ FILTERS, UNITS, PLANES = (
     64,
     16,
 )  # shown at most: filters of 1 or 3 channels, linear units, filters of more channels
-LAYERS, MAPS = 20, 16  # shown at most, unless a layer is chosen
+LAYERS, MAPS = 10, 16  # shown at most, unless a layer is chosen
 COLUMNS, CELL = 16, 64  # filters per row, pixels of one
 ACROSS = 8  # feature maps in a row
 
@@ -48,21 +48,21 @@ def draw_filters(subject: Subject) -> Image:
     top = float(np.quantile(np.abs(weights), 0.995)) or pictures.symmetric_scale(weights)
     heading = f"{subject.name}   layer {found.layer}   {found.kind}"
     if weights.shape[1] == 3:
-        picture, note = _colours(weights, top, subject.reverse, found)
+        picture, note = _colours(weights, top, found)
         return sheet([Row([Panel(picture, "", note)], tile=max(picture.shape))], heading=heading)
     picture, note = _planes(weights, top, found, chosen)
     whole = sheet([Row([Panel(picture, "", note)], tile=max(picture.shape))], heading=heading)
     return with_bar(whole, bar(-top, top, "weight (99.5 % of them lie within this range)"))
 
 
-def _colours(weights: NDArray, top: float, reverse: bool, found: LayerFilters) -> tuple[NDArray[np.uint8], str]:
+def _colours(weights: NDArray, top: float, found: LayerFilters) -> tuple[NDArray[np.uint8], str]:
     """Return filters of three channels as colour pictures, 0 the middle grey."""
     most = FILTERS if max(weights.shape[2:]) <= 16 else UNITS
-    shown = weights[:most].transpose(0, 2, 3, 1)[..., :: -1 if reverse else 1]
+    shown = weights[:most].transpose(0, 2, 3, 1)
     tiles = np.rint(255 * np.clip(0.5 + shown / (2 * top), 0, 1)).astype(np.uint8)
     note = (
         f"{_how_many(len(shown), len(found.weights), 'filters').capitalize()}, row by row. Red, green and blue are the "
-        f"weights of the three colours: middle grey is 0, full colour {top:.3g}, none -{top:.3g}."
+        f"weights of the three colours: middle grey is 0, full colour {short(top)}, none -{short(top)}."
     )
     return _grid(list(tiles)), note
 
@@ -115,7 +115,7 @@ def draw_feature_maps(subject: Subject) -> Image:
             "its layers give out one number per unit. Try filters or activation-maximisation."
         )
     paths = every(every_layer, LAYERS) if subject.layer is None else [subject.layer]
-    found = feature_maps(model, x, paths)
+    found = layer_maps(model, x, paths)
     with no_grad(), evaluation(model):
         scores = floats(model(asarray(x)))[0]
     chances = np.exp(scores - scores.max())
@@ -144,5 +144,5 @@ def _maps_row(entry: LayerMaps, subject: Subject, layer: object) -> Row:
     picture = pictures.grid(tiles, columns=columns, gap=4)
     which = f"channel {shown[0]}" if subject.channel is not None else _how_many(len(shown), channels, "channels")
     size = " x ".join(map(str, entry.maps.shape[1:]))
-    heading = f"{entry.layer}   {entry.kind}   {size}, {which}, full colour at \N{PLUS-MINUS SIGN}{top:.3g}"
+    heading = f"{entry.layer}   {entry.kind}   {size}, {which}, full colour at \N{PLUS-MINUS SIGN}{short(top)}"
     return Row([Panel(picture)], heading, tile=max(picture.shape))
