@@ -156,9 +156,11 @@ def test_a_file_that_is_missing(tmp_path):
     )
 
 
-def test_an_archive_that_is_not_the_published_one(tmp_path):
+def test_an_archive_that_is_not_the_published_one(tmp_path, monkeypatch):
     path = tmp_path / "cifar-10-python.tar.gz"
     path.write_bytes(b"hello")
+    assert error(DataError, "train", tmp_path) == (f"{path} is truncated: it has 5 bytes of 170,498,071. Get it again.")
+    monkeypatch.setitem(cifar_files.SIZES, path.name, 5)
     assert error(ChecksumError, "train", tmp_path) == (
         f"{path} is not the published file: its MD5 sum is 5d41402abc4b2a76b9719d911017c592, expected "
         "c58f30108f718f92721af3b95e74349a. Get it again, or pass verify=False for a set of your own in these files."
@@ -174,7 +176,8 @@ def test_a_batch_that_is_not_the_published_one(tmp_path):
 def test_unpacked_binary_files_are_counted(tmp_path):
     unpack(tmp_path, contents("binary"))
     assert error(DataError, "train", tmp_path) == (
-        f"{tmp_path / 'cifar-10-batches-bin'} has 50 pictures in the split 'train'; CIFAR-10 has 50000."
+        f"{tmp_path / 'cifar-10-batches-bin' / 'data_batch_1.bin'} has 10 pictures; a batch of CIFAR-10 has 10,000. "
+        "Get it again."
     )
 
 
@@ -227,6 +230,75 @@ def test_no_code_in_a_pickle_runs(tmp_path):
     assert not (tmp_path / "owned").exists()
 
 
+class State:
+    """Is pickled as a call and a state, whatever they are."""
+
+    def __init__(self, function, arguments, state=None):
+        self.parts = function, arguments, state
+
+    def __reduce__(self):
+        return self.parts
+
+
+RECONSTRUCT = np.empty(0).__reduce__()[0]
+
+
+def array(dtype, shape=(2,), content=b"\x41" * 16):
+    return State(RECONSTRUCT, (np.ndarray, (0,), b"b"), (1, shape, dtype, False, content))
+
+
+def dtype(code, flags=0):
+    return State(np.dtype, (code, False, True), (3, "|", None, None, None, -1, -1, flags))
+
+
+@pytest.mark.parametrize(
+    "value, reason",
+    [
+        # with real dtypes these 16 bytes would be taken for pointers to objects, and crash or do worse
+        (array(dtype("O8")), "an array of |O8 where whole numbers must be"),
+        (array(dtype("f8")), "an array of |f8 where whole numbers must be"),
+        (array(dtype("u1"), (10**12,)), "cannot reshape array of size 16 into shape (1000000000000,)"),
+        (array(np.dtype, (2,)), "an array without whole numbers"),
+        (array(dtype("u1"), (2,), [1, 2]), "an array without whole numbers"),
+        ([b"1", b"2"], "list where whole numbers must be"),
+        (State(np.ndarray, ((10**6,),)), "'str' object is not callable"),
+        (State(np.load, ("x",)), f"it asks for {np.load.__module__}.load, and a batch of CIFAR-10 has no use for that"),
+        (State(eval, ("1",)), "it asks for __builtin__.eval, and a batch of CIFAR-10 has no use for that"),
+    ],
+    ids=["objects", "floats", "short", "type", "list", "text", "call", "load", "eval"],
+)
+@pytest.mark.parametrize("key", [b"data", b"labels"])
+def test_content_that_is_no_batch(key, value, reason, tmp_path):
+    files = contents("python")
+    images, labels = rows(0)
+    batch = {b"data": images, b"labels": labels.tolist(), key: value}
+    files["cifar-10-batches-py/data_batch_1"] = pickle.dumps(batch, protocol=2)
+    unpack(tmp_path, files)
+    place = tmp_path / "cifar-10-batches-py" / "data_batch_1"
+    assert error(DataError, "train", tmp_path, verify=False) == (
+        f"{place} is no batch of CIFAR-10, or damaged or truncated: {reason}."
+    )
+
+
+def test_labels_may_be_an_array_and_arrays_lie_as_they_like(tmp_path):
+    files = contents("python")
+    images, labels = rows(0)
+    batch = {b"data": np.asfortranarray(images), b"labels": labels.astype(">i4")}
+    files["cifar-10-batches-py/data_batch_1"] = pickle.dumps(batch, protocol=2)
+    unpack(tmp_path, files)
+    found = data.cifar10("train", tmp_path, verify=False)
+    np.testing.assert_array_equal(found.images[:10].reshape(10, -1), images)
+    np.testing.assert_array_equal(found.labels[:10], labels)
+
+
+def test_file_names_that_are_none(tmp_path):
+    unpack(tmp_path, contents("python"))
+    for names in (7, [7], [], {}):
+        batch = {b"data": rows(0)[0], b"labels": rows(0)[1].tolist(), b"filenames": names}
+        (tmp_path / "cifar-10-batches-py" / "data_batch_1").write_bytes(pickle.dumps(batch, protocol=2))
+        assert "is not the published file" in error(ChecksumError, "train", tmp_path)
+
+
 # ---------------------------------------------------------------------------------------------------- the JPEG copy
 def jpeg(colour):
     buffer = io.BytesIO()
@@ -251,6 +323,7 @@ def test_the_jpeg_copy_has_the_order_of_the_batches_made_from_it(tmp_path):
 
 def test_batches_made_from_the_jpeg_copy_pass_with_a_notice(tmp_path, monkeypatch):
     monkeypatch.setattr(cifar, "COUNTS", {"train": 50, "test": 10})
+    monkeypatch.setattr(cifar_files, "ROWS", 10)
     names = [f"train/{name}/0001.jpg".encode() for name in cifar_files.CLASSES]
     unpack(tmp_path, {f"cifar-10-batches-py/{n}": pickled(i) for i, n in enumerate(NAMES)})
     for i, name in enumerate(NAMES):

@@ -4,8 +4,8 @@
     binary   10000 rows of 3073 bytes per batch: label, then 1024 red, 1024 green, 1024 blue
     JPEG     train/<class>/NNNN.jpg and test/<class>/NNNN.jpg, sorted by name, then shuffled with a fixed seed
 
-Nothing is unpacked to the disk, and no code in a pickle runs. Sums: the download page, and for the single files of the
-python version `torchvision.datasets.CIFAR10`.
+Nothing is unpacked to the disk, and no code in a pickle runs: classes of this file stand for what it names. Sums: the
+download page, and for the single files of the python version `torchvision.datasets.CIFAR10`.
 """
 
 from __future__ import annotations
@@ -39,6 +39,11 @@ ARCHIVES = {
     "cifar-10-binary.tar.gz": "c32a1d4ab5d03f1284b67883e8d87530",
     "cifar10-jpeg.tar.gz": "e5a82889c3c05bcc3f419b51a7823e32",
 }
+SIZES = {  # of the archives, in bytes
+    "cifar-10-python.tar.gz": 170_498_071,
+    "cifar-10-binary.tar.gz": 170_052_171,
+    "cifar10-jpeg.tar.gz": 19_214_839,
+}
 PYTHON = {
     "data_batch_1": "c99cafc152244af753f735de768cd75f",
     "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
@@ -49,6 +54,7 @@ PYTHON = {
 }
 SHUFFLE = 10  # seed of the order of the JPEG copy, the same as where it is made into the python version
 PIXELS = 3 * 32 * 32
+ROWS = 10_000  # pictures of a batch
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -86,6 +92,10 @@ def read_source(source: pathlib.Path, verify: bool) -> dict[str, Pair]:
     for name in names:
         place = f"{source / name}"
         pairs.append(_binary_batch(place, contents[name]) if binary else _python_batch(place, contents[name], verify))
+        if verify and len(pairs[-1][0]) != ROWS:
+            raise DataError(
+                f"{place} has {len(pairs[-1][0]):,} pictures; a batch of CIFAR-10 has {ROWS:,}. Get it again."
+            )
     images, labels = zip(*pairs, strict=True)
     return {"train": (np.concatenate(images[:-1]), np.concatenate(labels[:-1])), "test": (images[-1], labels[-1])}
 
@@ -114,6 +124,9 @@ def members(path: pathlib.Path, names: list[str] | None = None) -> Iterator[tupl
 def _check_sum(path: pathlib.Path, verify: bool) -> None:
     if not verify:
         return
+    size, published = path.stat().st_size, SIZES[path.name]
+    if size < published:
+        raise DataError(f"{path} is truncated: it has {size:,} bytes of {published:,}. Get it again.")
     with path.open("rb") as file:
         found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     if found != ARCHIVES[path.name]:
@@ -133,28 +146,70 @@ def _binary_batch(place: str, content: bytes) -> Pair:
 
 
 # ---------------------------------------------------------------------------------------------------- pickles
+class _Dtype:
+    """What stands for a NumPy dtype in a pickle; a real one could be given a state with which arrays are no arrays."""
+
+    def __init__(self, code: Any):
+        self.code, self.order = _text(code), "|"
+
+    def __setstate__(self, state: Any) -> None:
+        self.order = _text(state[1])
+
+    def found(self) -> np.dtype:
+        """Return the dtype: whole numbers only."""
+        if self.code not in ("u1", "i1", "i2", "i4", "i8") or self.order not in ("|", "<", ">"):
+            raise ValueError(f"an array of {self.order}{self.code} where whole numbers must be")
+        return np.dtype(self.code).newbyteorder(self.order)
+
+
+class _Array:
+    """What stands for a NumPy array in a pickle: its state, from which `found` makes one."""
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+    def found(self) -> np.ndarray:
+        """Return the array, a view of the bytes that were read."""
+        _, shape, dtype, fortran, content = self.state
+        if not isinstance(dtype, _Dtype) or not isinstance(content, bytes):
+            raise ValueError("an array without whole numbers")
+        return np.frombuffer(content, dtype.found()).reshape(shape, order="F" if fortran else "C")
+
+
 class _Reader(pickle.Unpickler):
-    """An unpickler that makes NumPy arrays, and nothing else that needs a name."""
+    """An unpickler that makes lists, dicts, numbers, text and `_Array`s; it calls nothing that a file names."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what a NumPy array is made with; refuse everything else."""
+        """Return what stands for a part of a NumPy array; refuse everything else."""
         allowed = {
-            ("numpy", "ndarray"): np.ndarray,
-            ("numpy", "dtype"): np.dtype,
-            ("_codecs", "encode"): lambda text, encoding: text.encode("latin1"),  # bytes, pickled by Python 3
-            **{(f"numpy.{core}.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0] for core in ("core", "_core")},
+            ("numpy", "ndarray"): "ndarray",
+            ("numpy", "dtype"): lambda code, *_: _Dtype(code),
+            ("_codecs", "encode"): lambda text, _: text.encode("latin1"),  # bytes, pickled by Python 3
+            **{(f"numpy.{core}.multiarray", "_reconstruct"): lambda *_: _Array() for core in ("core", "_core")},
         }
         if (module, name) not in allowed:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, and a batch of CIFAR-10 has no use for that")
         return allowed[module, name]
 
 
+def _text(value: Any) -> str:
+    return value.decode("ascii") if isinstance(value, bytes) else str(value)
+
+
+def _numbers(value: Any) -> np.ndarray:
+    """Return an array of a pickle, or a list of whole numbers, as an array."""
+    if isinstance(value, _Array):
+        return value.found()
+    if not isinstance(value, list) or not all(type(x) is int for x in value):
+        raise ValueError(f"{type(value).__name__} where whole numbers must be")
+    return np.array(value, np.int64)
+
+
 def _python_batch(place: str, content: bytes, verify: bool) -> Pair:
     try:
         batch = _Reader(io.BytesIO(content), encoding="bytes").load()
-        data, labels = batch[b"data"], batch[b"labels"]
-        images = np.asarray(data).reshape(-1, 3, 32, 32)
-        numbers = np.asarray(labels, np.int64)
+        images = _numbers(batch[b"data"]).reshape(-1, 3, 32, 32)
+        numbers = _numbers(batch[b"labels"]).astype(np.int64)
         if images.dtype != np.uint8 or numbers.shape != (len(images),):
             raise ValueError(f"data are {images.dtype} {images.shape}, labels {numbers.shape}")
     except Exception as error:  # an unpickler raises whatever damaged bytes lead to
@@ -176,7 +231,9 @@ def _python_batch(place: str, content: bytes, verify: bool) -> Pair:
 
 def _from_jpeg(batch: dict[bytes, Any]) -> bool:
     """Return whether a batch was made from the JPEG copy: it says so by its names of files."""
-    names = batch.get(b"filenames") or [b""]
+    names = batch.get(b"filenames")
+    if not isinstance(names, list) or not names or not all(isinstance(name, bytes) for name in names):
+        return False
     parts = [name.decode("ascii", "replace").split("/") for name in names]
     return all(len(part) == 3 and part[1] in CLASSES and part[2].endswith(".jpg") for part in parts)
 
