@@ -124,9 +124,12 @@ def test_files_of_other_programs_are_read(tmp_path):
     assert back.dtype is cr.bfloat16
     assert back.astype(cr.float32).tolist() == [1.0, 2.0]
     write_foreign(path, "F16", [1], b"\x00\x3c")
+    half = cr.load(path)["w"]
+    assert (half.dtype, half.tolist()) == (cr.float32, [1.0])
+    write_foreign(path, "F8_E5M2", [1], b"\x00")
     with pytest.raises(CheckpointError) as caught:
         cr.load(path)
-    assert caught.value.message == f"{path}: w has the dtype F16, which no tensor has."
+    assert caught.value.message == f"{path}: w has the dtype F8_E5M2, which no tensor has."
 
 
 def test_what_cannot_be_saved(tmp_path):

@@ -169,6 +169,22 @@ def test_freeze_and_unfreeze_a_part():
     assert all(p.requires_grad for p in net.parameters())
 
 
+def test_what_is_frozen_can_stay_in_eval_mode():
+    net = nn.Sequential(nn.Sequential(nn.BatchNorm1d(2), nn.Dropout(0.5)), nn.Linear(2, 2))
+    net[0].freeze(keep_eval=True)
+    net.train()
+    assert [part.training for part in net.modules()] == [True, False, False, False, True]
+    x = cr.asarray([[1.0, 2.0], [3.0, 5.0]])
+    for call in (net, cr.jit(lambda x: net(x))):
+        np.testing.assert_allclose(call(x).numpy(), net.eval()(x).numpy(), rtol=1e-6)
+        net.train()
+    assert net[0][0].num_batches_tracked.item() == 0
+    net.unfreeze().train()
+    assert all(part.training for part in net.modules())
+    net[0].freeze()
+    assert all(part.training for part in net.train().modules())
+
+
 def test_zero_grad():
     layer = nn.Linear(2, 2)
     layer(cr.ones((1, 2))).sum().backward()
@@ -419,11 +435,14 @@ def test_loading_lists_every_problem_and_loads_nothing():
         net.load_state_dict(state)
     assert str(caught.value) == (
         "load_state_dict: 5 problems with Sequential, nothing was loaded:\n"
-        "  2.bias is missing\n"
+        "  2.bias is missing; the nearest is '2.biass'\n"
         "  2.biass is unexpected; did you mean '2.bias'?\n"
         "  3.weight is unexpected\n"
         "  0.weight has the shape (3, 4); the state dict has (4, 3) (transposed?)\n"
-        "  2.weight is float32; the state dict has float64: convert it with .astype"
+        "  2.weight is float32; the state dict has float64: convert it with .astype\n"
+        "models.load_weights(module, state_dict, rename=...) gives other names to them.\n"
+        "strict=False loads what both have.\n"
+        "Make the module with the state dict's sizes, load, then change it: models.replace_head(model, classes)."
     )
     assert {name: value.tolist() for name, value in net.state_dict().items()} == before
 
@@ -437,7 +456,8 @@ def test_loading_not_strictly_reports_what_was_left_out():
         net.load_state_dict({"bias": np.ones(3, np.float32)}, strict=False)
     assert str(caught.value) == (
         "load_state_dict: 1 problem with Linear, nothing was loaded:\n"
-        "  bias has the shape (2,); the state dict has (3,)"
+        "  bias has the shape (2,); the state dict has (3,)\n"
+        "Make the module with the state dict's sizes, load, then change it: models.replace_head(model, classes)."
     )
     with pytest.raises(StateDictError) as caught:
         net.load_state_dict({"weight": [[1.0]], "bias": cr.ones(2)})
@@ -448,6 +468,21 @@ def test_loading_not_strictly_reports_what_was_left_out():
     with pytest.raises(StateDictError) as caught:
         net.load_state_dict([1])
     assert str(caught.value) == "load_state_dict takes a mapping of names to tensors; got list."
+
+
+def test_names_with_a_prefix_are_understood():
+    net = nn.Sequential(nn.Linear(2, 2))
+    with pytest.raises(StateDictError) as caught:
+        net.load_state_dict(net.state_dict("module."))
+    assert str(caught.value) == (
+        "load_state_dict: 4 problems with Sequential, nothing was loaded:\n"
+        "  0.weight is missing; the nearest is 'module.0.weight'\n"
+        "  0.bias is missing; the nearest is 'module.0.bias'\n"
+        "  module.0.weight is unexpected; did you mean '0.weight'?\n"
+        "  module.0.bias is unexpected; did you mean '0.bias'?\n"
+        "Every name begins with 'module.', which the module's names do not: take it off.\n"
+        "strict=False loads what both have."
+    )
 
 
 def test_loaded_values_are_copies():

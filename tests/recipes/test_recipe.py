@@ -123,7 +123,8 @@ def test_options_are_those_of_the_signatures():
         ),
         (
             ["model.size=[784, 10]"],
-            "unknown recipe key model.size; did you mean 'model.sizes'? [model] of mlp has name, sizes, "
+            "unknown recipe key model.size; did you mean 'model.sizes'? [model] of mlp has name, weights, "
+            "freeze_body, resize, sizes, "
             "activation, dropout.",
         ),
         (

@@ -125,6 +125,13 @@ class AlexNet(nn.Module):
             assert layer.bias is not None
             nn.init.constant_(layer.bias, bias)
 
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Return what the last linear layer gets, [batch, features]."""
+        x = _parts.flat(self.avgpool(self.features(x)))
+        for layer in list(self.classifier)[:-1]:
+            x = layer(x)
+        return x
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits."""
         x = self.avgpool(self.features(x))  # [batch, 256, 6, 6]

@@ -219,8 +219,8 @@ class GoogLeNet(nn.Module):
                 assert layer.bias is not None
                 nn.init.constant_(layer.bias, 0.0 if any(layer is part for part in last) else 0.2)
 
-    def forward(self, x: Tensor) -> Any:
-        """Return the logits; in train mode also those of the auxiliary classifiers, where there are any."""
+    def _trunk(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the maps that the auxiliary classifiers get, and what dropout and the linear layer get."""
         x = self.norm(self.maxpool1(self.conv1(x)))  # [batch, 64, 56, 56]
         x = self.maxpool2(self.norm(self.conv3(self.conv2(x))))  # [batch, 192, 28, 28]
         x = self.maxpool3(self.inception3b(self.inception3a(x)))  # [batch, 480, 14, 14]
@@ -228,7 +228,16 @@ class GoogLeNet(nn.Module):
         second = x = self.inception4d(self.inception4c(self.inception4b(x)))  # [batch, 528, 14, 14]
         x = self.maxpool4(self.inception4e(x))  # [batch, 832, 7, 7]
         x = self.inception5b(self.inception5a(x))  # [batch, 1024, 7, 7]
-        logits = self.fc(self.dropout(_parts.flat(self.avgpool(x))))
+        return first, second, _parts.flat(self.avgpool(x))
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Return what dropout and the linear layer get, [batch, 1024]."""
+        return self._trunk(x)[2]
+
+    def forward(self, x: Tensor) -> Any:
+        """Return the logits; in train mode also those of the auxiliary classifiers, where there are any."""
+        first, second, features = self._trunk(x)
+        logits = self.fc(self.dropout(features))
         if not (self.training and self.aux_logits):
             return logits
         return GoogLeNetOutputs(logits, self.aux2(second), self.aux1(first))

@@ -148,7 +148,7 @@ class Distances(nn.Module):
         return ", ".join(map(str, self.codes.shape[::-1]))
 
 
-def _codes(num_classes: int) -> Tensor:
+def output_codes(num_classes: int) -> Tensor:
     if num_classes == 10:
         return asarray(np.array([[1.0 if c == "#" else -1.0 for c in digit] for digit in DIGITS], np.float32))
     return random.bernoulli(0.5, (num_classes, 84), dtype="float32") * 2.0 - 1.0
@@ -193,20 +193,23 @@ class LeNet5(nn.Module):
         self.c5 = nn.Conv2d(16, 120, 5)
         self.f6 = nn.Linear(120, 84)
         self.squash = ScaledTanh()
-        self.output = Distances(_codes(num_classes))
+        self.output = Distances(output_codes(num_classes))
         for layer in (self.c1, self.c5, self.f6):
             bound = 2.4 / nn.init.calculate_fans(layer.weight)[0]
             for parameter in layer.parameters():
                 nn.init.uniform_(parameter, -bound, bound)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return minus the distance to each class."""
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Return what F6 gets, [batch, 120]."""
         x = self.squash(self.c1(x))  # [batch, 6, 28, 28]
         x = self.squash(self.s2(x))  # [batch, 6, 14, 14]
         x = self.squash(self.c3(x))  # [batch, 16, 10, 10]
         x = self.squash(self.s4(x))  # [batch, 16, 5, 5]
-        x = self.squash(self.c5(x))  # [batch, 120, 1, 1]
-        x = self.squash(self.f6(flat(x)))  # [batch, 84]
+        return flat(self.squash(self.c5(x)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return minus the distance to each class."""
+        x = self.squash(self.f6(self.forward_features(x)))  # [batch, 84]
         return self.output(x)
 
 

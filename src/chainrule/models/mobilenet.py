@@ -120,7 +120,11 @@ class MobileNet(nn.Module):
         if self.fc.bias is not None:
             nn.init.zeros_(self.fc.bias)
 
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Return what dropout and the linear layer get, [batch, features]."""
+        x = self.blocks(self.conv1(x))  # [batch, 1024, 7, 7]
+        return _parts.flat(self.avgpool(x))
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits."""
-        x = self.blocks(self.conv1(x))  # [batch, 1024, 7, 7]
-        return self.fc(self.drop(_parts.flat(self.avgpool(x))))
+        return self.fc(self.drop(self.forward_features(x)))

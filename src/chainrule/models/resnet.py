@@ -97,11 +97,15 @@ class ResNet(nn.Module):
                 if isinstance(part, nn.BasicBlock | nn.Bottleneck):
                     nn.init.zeros_((part.bn2 if isinstance(part, nn.BasicBlock) else part.bn3).weight)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the logits."""
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Return what the linear layer gets, [batch, features]."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))  # [batch, 64, 56, 56]
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))  # [batch, 512 or 2048, 7, 7]
-        return self.fc(_parts.flat(self.avgpool(x)))
+        return _parts.flat(self.avgpool(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits."""
+        return self.fc(self.forward_features(x))
 
 
 def _stage(block: Any, count: int, in_channels: int, channels: int, stride: int = 1) -> nn.Sequential:
@@ -170,8 +174,12 @@ class CifarResNet(nn.Module):
         rest = [nn.BasicBlock(channels, channels) for _ in range(count - 1)]
         return nn.Sequential(nn.BasicBlock(in_channels, channels, 2, downsample=way), *rest)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the logits."""
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Return what the linear layer gets, [batch, features]."""
         x = self.relu(self.bn1(self.conv1(x)))  # [batch, 16, 32, 32]
         x = self.layer3(self.layer2(self.layer1(x)))  # [batch, 64, 8, 8]
-        return self.fc(_parts.flat(self.avgpool(x)))
+        return _parts.flat(self.avgpool(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits."""
+        return self.fc(self.forward_features(x))

@@ -119,7 +119,10 @@ class SqueezeNet(nn.Module):
                 else:
                     nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
 
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Return what the classifier gets, [batch, 512, height, width]."""
+        return self.features(x)
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits."""
-        x = self.classifier(self.features(x))  # [batch, classes, 1, 1]
-        return _parts.flat(x)
+        return _parts.flat(self.classifier(self.forward_features(x)))

@@ -100,6 +100,13 @@ class VGG(nn.Module):
         )  # fmt: skip
         _parts.he_normal(self)
 
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Return what the last linear layer gets, [batch, features]."""
+        x = _parts.flat(self.avgpool(self.features(x)))
+        for layer in list(self.classifier)[:-1]:
+            x = layer(x)
+        return x
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits."""
         x = self.avgpool(self.features(x))  # [batch, 512, 7, 7]

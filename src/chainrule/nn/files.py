@@ -1,8 +1,9 @@
 """Weights on disk: safetensors files, written whole or not at all, and checked when read.
 
 A file holds tensors by name, in the public safetensors format, and in its metadata the SHA-256 of names, types and
-data, so that damage is noticed wherever it is. Files of other programs, which have no such sum, are read as they are.
-Nothing is pickled: a file can't run code.
+data, so that damage is noticed wherever it is. Files of other programs, which have no such sum, are read as they are;
+`load` also reads NumPy's, PyTorch's and TensorFlow.js's formats, see `chainrule.nn.foreign`. Nothing is pickled, and
+nothing unpickled by Python: a file can't run code.
 """
 
 from __future__ import annotations
@@ -123,17 +124,23 @@ def _digest(arrays: Mapping[str, np.ndarray]) -> str:
     return total.hexdigest()
 
 
-def load(path: PathLike) -> dict[str, Tensor]:
-    """Read a safetensors file.
+def load(path: PathLike, key: str | None = None) -> dict[str, Tensor]:
+    """Read weights: safetensors, a NumPy archive, a PyTorch checkpoint, or weights of TensorFlow.js.
+
+    The format is told by the file's first bytes. No code in a file is ever run: a PyTorch file is read by a machine of
+    our own that makes tensors and nothing else. float16 becomes float32.
 
     Args:
-        path: the file.
+        path: a .safetensors, .npz, .pt or .pth file, or a model.json or its folder.
+        key: of a PyTorch checkpoint that holds several dicts of tensors, the one that is wanted, like "state_dict" or
+            "model.ema"; default none: the only one, or the one with a usual name.
 
     Returns:
-        Name -> tensor; pass it to `Module.load_state_dict`.
+        Name -> tensor; pass it to `Module.load_state_dict`, or the path to `models.load_weights`.
 
     Raises:
-        CheckpointError: the file is missing, truncated or damaged, or holds a dtype that no tensor has; names the file.
+        CheckpointError: the file is missing, truncated or damaged, asks for anything but tensors (the message names the
+            global), or holds a dtype that no tensor has; names the file.
 
     Example:
         >>> import tempfile, pathlib
@@ -143,12 +150,9 @@ def load(path: PathLike) -> dict[str, Tensor]:
         >>> cr.load(path)
         {'a': tensor([1., 1.], shape=(2,), dtype=float32)}
     """
-    path = pathlib.Path(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{path} can't be read: {error.strerror}.") from None
-    return decode(data, str(path))
+    from chainrule.nn.foreign.formats import read
+
+    return read(pathlib.Path(path), key)
 
 
 def decode(data: bytes, path: str) -> dict[str, Tensor]:
@@ -210,6 +214,8 @@ def _metadata(data: bytes) -> dict[str, str]:
 
 def _decode(path: str, name: str, entry: dict[str, Any]) -> np.ndarray:
     dtype = _FORMAT_NAMES.get(entry["dtype"])
+    if entry["dtype"] == "F16":  # only other programs write it; float32 holds it exactly
+        return np.frombuffer(entry["data"], "<f2").astype(np.float32).reshape(entry["shape"])
     if dtype is None:
         raise CheckpointError(f"{path}: {name} has the dtype {entry['dtype']}, which no tensor has.")
     raw = np.frombuffer(bytearray(entry["data"]), dtype=np.uint16 if dtype is bfloat16 else dtype.numpy)

@@ -56,6 +56,7 @@ class Module(Walk):
     receptive_field: Any = None
     optional_state: tuple[str, ...] = ()
     training: bool
+    _held = False  # in eval mode whatever `train` says
 
     def __new__(cls: type[Self], *_args: Any, **_kwargs: Any) -> Self:
         self = super().__new__(cls)
@@ -244,9 +245,12 @@ class Module(Walk):
 
     # ------------------------------------------------------------------------------------------------ modes
     def train(self: Self, mode: bool = True) -> Self:
-        """Switch this module and all below it to train mode (or eval mode); return it."""
+        """Switch this module and all below it to train mode (or eval mode); return it.
+
+        What was frozen with `freeze(keep_eval=True)` stays in eval mode.
+        """
         for module in self.modules():
-            module._set_mode(mode)
+            module._set_mode(mode and not module._held)
         return self
 
     def eval(self: Self) -> Self:
@@ -263,13 +267,35 @@ class Module(Walk):
                 module._touch()
         return self
 
-    def freeze(self: Self) -> Self:
-        """Stop training all parameters of this module: they need no gradient, and optimizers leave them; return it."""
+    def freeze(self: Self, keep_eval: bool = False) -> Self:
+        """Stop training all parameters of this module: they need no gradient, and optimizers leave them; return it.
+
+        Args:
+            keep_eval: also go to eval mode and stay there whatever `train()` says: batch norm then uses its moving
+                averages and no longer moves them, and dropout does nothing. Otherwise a frozen batch norm in train mode
+                still moves them, as in PyTorch; default False.
+
+        Example:
+            >>> import chainrule as cr
+            >>> net = cr.nn.Sequential(cr.nn.BatchNorm1d(3), cr.nn.Linear(3, 2))
+            >>> _ = net[0].freeze(keep_eval=True)
+            >>> [part.training for part in net.train()]
+            [False, True]
+        """
+        if keep_eval:
+            self._hold(True)
         return self.requires_grad_(False)
 
     def unfreeze(self: Self) -> Self:
-        """Train the parameters of this module again; return it."""
+        """Train the parameters of this module again, and let `train()` reach it; return it."""
+        self._hold(False)
         return self.requires_grad_(True)
+
+    def _hold(self, held: bool) -> None:
+        for module in self.modules():
+            module.__dict__["_held"] = held
+        if held:
+            self.eval()
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the parameters' gradients, or set them to zero with `set_to_none=False`."""

@@ -20,6 +20,7 @@ from chainrule.data import ArrayDataset, Augment, DataLoader, Subset, check_labe
 from chainrule.ops import asarray, zeros
 from chainrule.recipes.scaling import Scale, augmented, measured
 from chainrule.recipes.schema import AUGMENTS, LENGTH, LOSSES, METRICS, MODELS, OPTIMIZERS, SCHEDULES, Part
+from chainrule.recipes.starting import check_start, network, scale_of_weights
 
 if TYPE_CHECKING:
     from chainrule.recipes.recipe import Recipe
@@ -115,7 +116,9 @@ def load_data(recipe: Recipe) -> Data:
     """
     images, labels, classes = load_split(recipe, "train")
     channel = takes_channels(recipe)
-    scale = measured(images, channel) if recipe["data.standardize"] else Scale(0.0, 255.0, channel)
+    scale = scale_of_weights(recipe, channel)
+    if scale is None:
+        scale = measured(images, channel) if recipe["data.standardize"] else Scale(0.0, 255.0, channel)
     second = "validation" if recipe["data.validation"] else "test"
     others, other_labels, _ = load_split(recipe, second)
     return Data(ArrayDataset(images, labels), second, ArrayDataset(others, other_labels), scale, classes)
@@ -136,15 +139,21 @@ def evaluation_loader(dataset: ArrayDataset) -> DataLoader:
 
 
 # ---------------------------------------------------------------------------------------------------- parts
-def make_model(recipe: Recipe) -> Any:
+def make_model(recipe: Recipe, trained: bool = False) -> Any:
     """Return the network with new weights from the default generator.
 
     Args:
         recipe: the recipe.
+        trained: load the weights that the recipe starts from, if it says so; default False.
+
+    Raises:
+        MissingDataError: these weights are not on this machine.
     """
     part = MODELS[recipe["model.name"]]
     facts = {option: PICTURES[recipe["data.name"]][option] for option, _ in part.derived}
-    return _made("model", part, (), {**facts, **recipe.options("model")})
+    settings = {**facts, **recipe.options("model")}
+    classes = settings.get("num_classes")
+    return network(recipe, lambda more: _made("model", part, (), {**settings, **more}), classes, trained)
 
 
 def make_transforms(recipe: Recipe) -> list[Any]:
@@ -233,6 +242,7 @@ def check(recipe: Recipe) -> None:
     Raises:
         RecipeError: names the key.
     """
+    check_start(recipe)
     optimizer = make_optimizer(recipe, [zeros(1).requires_grad_()])
     make_loss(recipe)
     mixing = [type(transform).__name__ for transform in make_transforms(recipe) if transform.mixes]

@@ -99,7 +99,7 @@ class _Session:
 
         self.recipe, self.data = recipe, data
         manual_seed(recipe["train.seed"])
-        self.model = build.make_model(recipe)
+        self.model = build.make_model(recipe, trained=True)
         build.check_fit(recipe, self.model, data)
         self.checkpoints = Checkpoints(folder / "checkpoints")
         callbacks = (JSONLines(folder / "metrics.jsonl"), Progress(quiet=quiet))

@@ -236,6 +236,12 @@ _DATA = (
     ),
 )
 
+_START = (
+    Key("weights", Choice(("none", "imagenet")), "none", "what it starts from: random weights, or trained ones"),
+    Key("freeze_body", Flag(), False, "leave the trained weights as they are: only the new last layer learns"),
+    Key("resize", Integer(), 0, "side to which the pictures are resized inside the step; 0: as they are"),
+)
+
 _TRAIN = (
     Key("epochs", Integer(), 10, "passes over the training samples"),
     Key("batch_size", Integer(1), 64, "samples per batch"),
@@ -270,7 +276,7 @@ TABLES: dict[str, Table] = {
     table.name: table
     for table in (
         Table("data", "What is learnt.", _DATA),
-        Table("model", "The network.", (_name(MODELS, "mlp", "the architecture"),), MODELS),
+        Table("model", "The network.", (_name(MODELS, "mlp", "the architecture"), *_START), MODELS),
         Table("loss", "What is made small.", (_name(LOSSES, "cross_entropy", "the loss"),), LOSSES),
         Table("optim", "How the weights move.", (_name(OPTIMIZERS, "sgd", "the optimizer"),), OPTIMIZERS),
         Table(
