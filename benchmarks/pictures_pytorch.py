@@ -174,11 +174,14 @@ def schedule_table(schedule: Any, counts: int, lr: float) -> dict[str, list[Any]
         raise Unsupported("the plateau schedule depends on the run itself; it is not rebuilt.")
     import chainrule as cr
 
-    found = schedule.settings(cr.asarray(np.arange(counts, dtype=np.float64)), 0)
-
     def column(value: Any) -> list[float]:
         return np.broadcast_to(np.asarray(value, np.float64), (counts,)).tolist()
 
+    if (
+        type(schedule).__name__ == "MultiStepLR"
+    ):  # it compares the count with a list; the others take all counts at once
+        return {"lr": [schedule.lr_at(count)[0] for count in range(counts)]}
+    found = schedule.settings(cr.asarray(np.arange(counts, dtype=np.float64)), 0)
     pairs = {name: value for name, value in found.items() if isinstance(value, tuple)}
     table: dict[str, list[Any]] = {name: column(value) for name, value in found.items() if name not in pairs}
     return table | {name: list(zip(*map(column, values), strict=True)) for name, values in pairs.items()}
