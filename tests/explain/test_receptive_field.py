@@ -12,14 +12,8 @@ import pytest
 import chainrule as cr
 from chainrule import models, nn
 from chainrule.core.errors import DataError, ShapeError
-from chainrule.explain.receptive_field import (
-    convolution_parameters,
-    linear_parameters,
-    measured_field,
-    output_size,
-    receptive_fields,
-    transposed_output_size,
-)
+from chainrule.explain.receptive_field import measured_field, receptive_fields
+from chainrule.explain.sizes import convolution_parameters, linear_parameters, output_size, transposed_output_size
 
 
 @pytest.mark.parametrize(
@@ -86,20 +80,9 @@ def test_gradients_reach_what_the_table_says(name):
     calls = collections.Counter(row.path for row in table.rows)  # one relu may stand in several places
     last = [r for r in table.rows if len(r.output) == 4 and "all" not in r.fields and calls[r.path] == 1][-1]
 
-    # The part of the network that ends at this layer: its output, caught.
-    class Part(nn.Module):
-        def __init__(self):
-            self.net = net
-
-        def forward(self, x):
-            caught = []
-            with self.net.get_submodule(last.path).register_forward_hook(lambda *call: caught.append(call[2])):
-                self.net(x)
-            return caught[-1]
-
     checked = 0
     for position in {tuple(n // 2 for n in last.output[2:]), (0, 0), tuple(n - 1 for n in last.output[2:])}:
-        found = measured_field(Part(), (1, *shape), position, samples=12)
+        found = measured_field(net, (1, *shape), position, layer=last.path, samples=12)
         stated = last.window(position)
         inside = tuple((max(a, 0), min(b, n - 1)) for (a, b), n in zip(stated, shape[1:], strict=True))
         for (a, b), (c, d) in zip(found, inside, strict=True):
@@ -161,7 +144,7 @@ def test_lenet_sees_its_whole_picture_at_c5():
         (
             lambda: measured_field(nn.Conv2d(1, 1, 3), (1, 1, 8, 8), (6, 0)),
             ShapeError,
-            "measured_field: the output is (1, 1, 6, 6) and the position (6, 0); it needs one position inside each "
+            "field_gradient: the output is (1, 1, 6, 6) and the position (6, 0); it needs one position inside each "
             "axis after [batch, channels].",
         ),
         (

@@ -1,12 +1,9 @@
-"""How large the outputs of windows are, how many numbers they learn, and which inputs each output sees.
+"""Which inputs each output of a layer or model sees: its receptive field, calculated and measured.
 
-    output_size               sizes after a convolution or pooling
-    transposed_output_size    sizes after a transposed convolution
-    convolution_parameters    weights and biases of a convolution
-    linear_parameters         weights and biases of a fully connected layer
     ReceptiveField            what each output sees along one axis: size, jump and start of the field, layer by layer
     receptive_fields          the same for every layer of a model, branches and all
-    measured_field            the same by experiment: where the gradient of one output is not zero
+    field_gradient            how strongly each input acts on one output: the effective field
+    measured_field            the field by experiment: where the gradient of one output is not zero
 
 The rules by which the fields follow the data stand in `nn/_reach.py`; `Module.summary` shows them beside sizes and
 parameters. The field is an upper bound: holes of dilated kernels lie inside it, and a trained network may look at less.
@@ -14,7 +11,6 @@ parameters. The field is an upper bound: holes of dilated kernels lie inside it,
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,202 +19,25 @@ import numpy as np
 
 from chainrule.autodiff import vjp
 from chainrule.core.errors import DataError, ShapeError
-from chainrule.nn._checks import integer
 from chainrule.nn._reach import Fields, ReceptiveField
 from chainrule.nn.summary import summarize
 from chainrule.ops import asarray
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from chainrule.nn import Module
 
 __all__ = [
     "FieldRow",
     "ReceptiveField",
     "ReceptiveFields",
-    "convolution_parameters",
-    "linear_parameters",
+    "field_gradient",
     "measured_field",
-    "output_size",
     "receptive_fields",
-    "transposed_output_size",
 ]
 
-Sizes = int | Sequence[int]
 
-
-# ---------------------------------------------------------------------------------------------------- sizes, parameters
-def _sizes(owner: str, name: str, value: Any, axes: int, low: int) -> tuple[int, ...]:
-    found = tuple(value) if isinstance(value, list | tuple) else (value,) * axes
-    if len(found) != axes or any(type(size) is not int or size < low for size in found):
-        many = f", or {axes} of them" if axes > 1 else ""
-        raise ValueError(f"{owner}.{name} must be an int >= {low}{many}; got {value!r}.")
-    return found
-
-
-def _axes(*values: Any) -> int:
-    return max((len(value) for value in values if isinstance(value, list | tuple)), default=1)
-
-
-def output_size(
-    size: Sizes,
-    kernel_size: Sizes,
-    stride: Sizes = 1,
-    padding: Sizes | str = 0,
-    dilation: Sizes = 1,
-    ceil_mode: bool = False,
-) -> int | tuple[int, ...]:
-    """Return the size of the output of a convolution or pooling.
-
-        floor((n + 2 padding - dilation (kernel_size - 1) - 1) / stride) + 1
-
-    Args:
-        size: n, positions of the input, >= 1, or one int per axis.
-        kernel_size: of the window, >= 1.
-        stride: step between windows, >= 1; default 1. Pooling layers default to `kernel_size`.
-        padding: border on both sides, >= 0; "same" for stride 1, "valid" for none; default 0.
-        dilation: step between the positions of a window, >= 1; default 1.
-        ceil_mode: whether a last window that leaves the input counts, as poolings may; it must start inside the input
-            or its left border; default False.
-
-    Returns:
-        An int, or one per axis where a setting has one per axis.
-
-    Raises:
-        ValueError: a setting outside its range, or "same" with a stride.
-        ShapeError: the window is larger than the padded input.
-
-    Example:
-        >>> output_size(224, 7, stride=2, padding=3), output_size((28, 32), 5)
-        (112, (24, 28))
-
-    Source: Dumoulin and Visin, A guide to convolution arithmetic for deep learning (2016).
-    """
-    name, n = "output_size", _axes(size, kernel_size, stride, padding, dilation)
-    given = _sizes(name, "size", size, n, 1)
-    kernel, steps = _sizes(name, "kernel_size", kernel_size, n, 1), _sizes(name, "stride", stride, n, 1)
-    spread = _sizes(name, "dilation", dilation, n, 1)
-    reach = [d * (k - 1) + 1 for k, d in zip(kernel, spread, strict=True)]
-    if padding == "same":
-        if any(step != 1 for step in steps):
-            raise ValueError(f'{name}.padding "same" needs stride 1; got {stride!r}.')
-        return given if n > 1 else given[0]
-    border = _sizes(name, "padding", 0 if padding == "valid" else padding, n, 0)
-    found = []
-    for m, r, s, p in zip(given, reach, steps, border, strict=True):
-        if m + 2 * p < r:
-            raise ShapeError(
-                f"{name}: the window reaches over {r} positions and the input has {m} + {2 * p} of padding; use a "
-                "smaller window or more padding."
-            )
-        count = (m + 2 * p - r) // s + 1
-        if ceil_mode and (m + 2 * p - r) % s and count * s < m + p:
-            count += 1
-        found.append(count)
-    return tuple(found) if n > 1 else found[0]
-
-
-def transposed_output_size(
-    size: Sizes,
-    kernel_size: Sizes,
-    stride: Sizes = 1,
-    padding: Sizes = 0,
-    output_padding: Sizes = 0,
-    dilation: Sizes = 1,
-) -> int | tuple[int, ...]:
-    """Return the size of the output of a transposed convolution.
-
-        stride (n - 1) - 2 padding + dilation (kernel_size - 1) + output_padding + 1
-
-    Args:
-        size: n, positions of the input, >= 1, or one int per axis.
-        kernel_size: of the kernel, >= 1.
-        stride: step between the places that two inputs write to, >= 1; default 1.
-        padding: how much is cut off on both sides, >= 0; default 0.
-        output_padding: added at the end, >= 0; default 0.
-        dilation: step between the elements of the kernel, >= 1; default 1.
-
-    Returns:
-        An int, or one per axis where a setting has one per axis.
-
-    Raises:
-        ValueError: a setting outside its range.
-        ShapeError: the padding leaves nothing.
-
-    Example:
-        >>> transposed_output_size(7, 4, stride=2, padding=1), output_size(14, 4, stride=2, padding=1)
-        (14, 7)
-
-    Source: Dumoulin and Visin, A guide to convolution arithmetic for deep learning (2016).
-    """
-    name, n = "transposed_output_size", _axes(size, kernel_size, stride, padding, output_padding, dilation)
-    names = ("size", "kernel_size", "stride", "padding", "output_padding", "dilation")
-    values, low = (size, kernel_size, stride, padding, output_padding, dilation), (1, 1, 1, 0, 0, 1)
-    columns = [_sizes(name, what, value, n, least) for what, value, least in zip(names, values, low, strict=True)]
-    found = tuple(s * (m - 1) - 2 * p + d * (k - 1) + extra + 1 for m, k, s, p, extra, d in zip(*columns, strict=True))
-    if min(found) < 1:
-        raise ShapeError(f"{name}: padding {padding!r} leaves an output of {found}; use less padding.")
-    return found if n > 1 else found[0]
-
-
-def convolution_parameters(
-    in_channels: int, out_channels: int, kernel_size: Sizes, groups: int = 1, bias: bool = True
-) -> int:
-    """Return how many numbers a convolution learns; the size of the picture does not matter.
-
-        out_channels (in_channels / groups) kernel_size + out_channels if bias
-
-    Args:
-        in_channels: channels of the input, >= 1.
-        out_channels: channels of the output, >= 1.
-        kernel_size: an int for a square kernel of two axes, or one int per axis.
-        groups: parts into which the channels are cut; it divides both; default 1.
-        bias: whether each output channel has one; default True.
-
-    Returns:
-        The number of parameters.
-
-    Raises:
-        ValueError: a setting outside its range, or groups that do not divide the channels.
-
-    Example:
-        >>> convolution_parameters(3, 256, 3), linear_parameters(3 * 224 * 224, 256)
-        (7168, 38535424)
-    """
-    name = "convolution_parameters"
-    channels = [integer(name, "in_channels", in_channels), integer(name, "out_channels", out_channels)]
-    if any(count % integer(name, "groups", groups) for count in channels):
-        raise ValueError(f"{name}.groups must divide in_channels and out_channels; got {groups} for {channels}.")
-    axes = len(kernel_size) if isinstance(kernel_size, list | tuple) else 2
-    kernel = math.prod(_sizes(name, "kernel_size", kernel_size, axes, 1))
-    return out_channels * (in_channels // groups) * kernel + out_channels * bool(bias)
-
-
-def linear_parameters(in_features: int, out_features: int, bias: bool = True) -> int:
-    """Return how many numbers a fully connected layer learns.
-
-        in_features out_features + out_features if bias
-
-    Args:
-        in_features: numbers that go in, >= 1; of a picture channels times height times width.
-        out_features: numbers that come out, >= 1.
-        bias: whether each output has one; default True.
-
-    Returns:
-        The number of parameters.
-
-    Raises:
-        ValueError: a size below 1.
-
-    Example:
-        >>> linear_parameters(150528, 256)
-        38535424
-    """
-    sizes = [integer("linear_parameters", name, value) for name, value in (("in_features", in_features),
-                                                                           ("out_features", out_features))]  # fmt: skip
-    return math.prod(sizes) + out_features * bool(bias)
-
-
-# ---------------------------------------------------------------------------------------------------- through a model
 @dataclass(frozen=True)
 class FieldRow:
     """What the outputs of one layer see.
@@ -348,8 +167,73 @@ def receptive_fields(model: Module, *inputs: Any, dtype: Any = None) -> Receptiv
     return ReceptiveFields(tuple(rows), tuple(shape))
 
 
+def field_gradient(
+    model: Module, x: Any, position: Sequence[int] | None = None, *, layer: str | None = None, seed: int = 0
+) -> NDArray[np.float64]:
+    """Return how strongly each input position acts on one output of a model or of a layer in it: the effective field.
+
+        g[i] = sum over samples and channels of |d (r . y[position]) / d x[i]|,   r random in [0.5, 1.5) per channel
+
+    Args:
+        model: the network; put it into eval mode, else batch norm looks at everything.
+        x: inputs [batch, channels, *spatial], of the dtype of its parameters.
+        position: of the output, one int per spatial axis; default the middle.
+        layer: path of the layer whose output is looked at (its last call); default the whole model.
+        seed: of r; default 0.
+
+    Returns:
+        float64 [*spatial], 0 where nothing acts.
+
+    Raises:
+        ShapeError: the output has no spatial axes, or the position is outside.
+        AttributeError: there is no such layer.
+
+    Example:
+        >>> from chainrule import nn
+        >>> net, x = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Flatten()), np.ones((1, 1, 5, 5), np.float32)
+        >>> (field_gradient(net, x, (0, 2), layer="0") > 0).astype(int)[0]
+        array([0, 0, 1, 1, 1])
+
+    Source: Luo, Li, Urtasun and Zemel, Understanding the Effective Receptive Field, NeurIPS 2016.
+    """
+    given = np.asarray(x)
+    y, pull = vjp(_until(model, layer), asarray(given))
+    spatial = y.shape[2:]
+    chosen = tuple(n // 2 for n in spatial) if position is None else tuple(position)
+    if not spatial or len(chosen) != len(spatial) or any(not 0 <= p < n for p, n in zip(chosen, spatial)):
+        raise ShapeError(
+            f"field_gradient: the output is {y.shape} and the position {chosen}; it needs one position inside each "
+            "axis after [batch, channels]."
+        )
+    one = np.zeros(y.shape, given.dtype)
+    one[(slice(None), slice(None), *chosen)] = np.random.default_rng(seed).uniform(0.5, 1.5, y.shape[:2])
+    (g,) = pull(asarray(one))
+    return np.abs(np.asarray(g.numpy(), np.float64)).sum(axis=(0, 1))
+
+
+def _until(model: Module, layer: str | None) -> Any:
+    """Return the function that a layer's output is of the model's input."""
+    if layer is None:
+        return model
+    part = model.get_submodule(layer)
+
+    def until(x: Any) -> Any:
+        caught: list[Any] = []
+        with part.register_forward_hook(lambda *call: caught.append(call[2])):
+            model(x)
+        return caught[-1]
+
+    return until
+
+
 def measured_field(
-    model: Module, shape: Sequence[int], position: Sequence[int] | None = None, *, samples: int = 4, seed: int = 0
+    model: Module,
+    shape: Sequence[int],
+    position: Sequence[int] | None = None,
+    *,
+    layer: str | None = None,
+    samples: int = 4,
+    seed: int = 0,
 ) -> tuple[tuple[int, int], ...] | None:
     """Return the first and the last input position, per axis, that change one output of a model, by experiment.
 
@@ -359,9 +243,10 @@ def measured_field(
     bound of the field.
 
     Args:
-        model: the network, with one tensor as output; put it into eval mode, else batch norm looks at everything.
+        model: the network; put it into eval mode, else batch norm looks at everything.
         shape: of the input, [batch, channels, *spatial].
         position: of the output, one int per spatial axis; default the middle.
+        layer: path of the layer whose output is looked at; default the whole model.
         samples: random inputs to try, >= 1; default 4.
         seed: of the random inputs; default 0.
 
@@ -377,26 +262,14 @@ def measured_field(
         >>> net = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.Conv2d(1, 1, 3, padding=1)).eval()
         >>> measured_field(net, (1, 1, 9, 9), (4, 4))
         ((2, 6), (2, 6))
-
-    Source: the gradient view of Luo et al., NeurIPS 2016.
     """
     if samples < 1:
         raise DataError(f"measured_field.samples must be an integer >= 1; got {samples}.")
     generator, hit = np.random.default_rng(seed), np.zeros(tuple(shape[2:]), bool)
     kind = next((p.dtype.numpy for p in model.parameters()), np.float32)
-    for _ in range(samples):
-        y, pull = vjp(model, asarray(generator.normal(size=tuple(shape)).astype(kind)))
-        spatial = y.shape[2:]
-        chosen = tuple(n // 2 for n in spatial) if position is None else tuple(position)
-        if not spatial or len(chosen) != len(spatial) or any(not 0 <= p < n for p, n in zip(chosen, spatial)):
-            raise ShapeError(
-                f"measured_field: the output is {y.shape} and the position {chosen}; it needs one position inside each "
-                "axis after [batch, channels]."
-            )
-        one = np.zeros(y.shape, kind)
-        one[(slice(None), slice(None), *chosen)] = generator.uniform(0.5, 1.5, y.shape[:2])
-        hit |= (np.asarray(pull(asarray(one))[0].numpy()) != 0).any(axis=(0, 1))
+    for number in range(samples):
+        x = generator.normal(size=tuple(shape)).astype(kind)
+        hit |= field_gradient(model, x, position, layer=layer, seed=seed + number) > 0
     if not hit.any():
         return None
-    where = np.nonzero(hit)
-    return tuple((int(axis.min()), int(axis.max())) for axis in where)
+    return tuple((int(axis.min()), int(axis.max())) for axis in np.nonzero(hit))
