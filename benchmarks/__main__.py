@@ -117,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 versions |= {peers.peer(o.peer).TITLE: o.version for o in outcomes if o.version}
                 code |= any(o.failed and o.peer == "chainrule" for o in outcomes)
                 if options.check:
-                    code |= _print_check(console, name, outcomes, losses.TOLERANCE[workload.precision])
+                    code |= _print_check(console, workload, outcomes)
                 elif not options.json:
                     _print_details(console, workload, outcomes, peaks)
             elif not options.check:
@@ -174,13 +174,15 @@ def _print_summary(
         console.print(line, highlight=False)
 
 
-def _print_check(console: Console, name: str, outcomes: Sequence[Outcome], tolerance: float) -> bool:
+def _print_check(console: Console, workload: Workload, outcomes: Sequence[Outcome]) -> bool:
     """Print whether the losses agree, and return whether they do not."""
     compared = [o for o in outcomes if o.losses]
-    far = losses.differing(outcomes, tolerance)
+    tolerance = losses.TOLERANCE[workload.precision]
+    far = (losses.apart if workload.group else losses.differing)(outcomes, tolerance)
     verdict = f"[red]{len(far)} differ[/]" if far else "agree" if len(compared) > 1 else "nothing to compare"
     steps = min((len(o.losses) for o in compared), default=0)
-    line = f"{name}: {len(compared)} contestants, {steps} losses, within {tolerance:g}: {verdict}"
+    steps = min(steps, losses.COMPARED) if workload.group else steps
+    line = f"{workload.name}: {len(compared)} contestants, {steps} losses, within {tolerance:g}: {verdict}"
     console.print(line, highlight=False)
     for title, distance in far.items():
         console.print(f"  {title}: {distance:.2e} from the measure", highlight=False)

@@ -37,7 +37,6 @@ __all__ = ["Contestant", "Outcome", "Settings", "run"]
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FIRST_STEPS = 20
 FIRST_LIMIT = 60.0  # seconds after which the first steps end early, counted from the second step on
-COMPARED = 4  # losses, of the heavy workloads
 MOST_STEPS = 4000  # per turn
 LEAST_ROUNDS = 3
 BEHIND = 1.25  # times the best mode of the library: a mode that takes longer in its first steps leaves
@@ -280,13 +279,12 @@ def _leave(running: list[tuple[Outcome, Contestant]], peer: str) -> None:
 
 def _agree(running: list[tuple[Outcome, Contestant]], tolerance: float) -> None:
     """End the contestants whose losses of the first steps are not PyTorch's."""
-    for outcome, _ in running:
-        outcome.losses = outcome.losses[:COMPARED]
-    far = losses.differing([outcome for outcome, _ in running], tolerance)
+    far = losses.apart([outcome for outcome, _ in running], tolerance)
     for outcome, contestant in list(running):
         title = f"{outcome.peer}/{outcome.mode}"
         if title in far:
-            outcome.skipped = f"its first {len(outcome.losses)} losses are {far[title]:.1e} away from PyTorch's"
+            count = min(losses.COMPARED, len(outcome.losses))
+            outcome.skipped = f"its first {count} losses are {far[title]:.1e} away from PyTorch's"
             outcome.failed = True
             contestant.end()
             running.remove((outcome, contestant))

@@ -18,7 +18,7 @@ for line in sys.stdin:
     elif request["do"] == "first" and kind == "asleep":
         time.sleep(60)
     elif request["do"] == "first":
-        slow, off = (3 if kind == "slow" else 1), (0.1 if kind == "off" else 0)
+        slow, off = (3 if kind == "slow" else 1), (0.2 if kind == "off" else 0)
         reply = {"seconds": [0.5, 0.1 * slow, 0.2 * slow], "losses": [2.0, 1.0 + off, 0.5], "growth": 1000}
     elif kind == "failing":
         reply = {"error": "MemoryError: too large\nin two lines"}

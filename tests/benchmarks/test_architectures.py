@@ -63,7 +63,7 @@ def test_arithmetic_is_that_of_the_layers(name):
 
 def small(name: str) -> Job:
     """Return a job of two pictures with random pixels."""
-    workload = dataclasses.replace(WORKLOADS[name], batch=2)
+    workload = dataclasses.replace(WORKLOADS[name], batch=2, settings={"lr": 0.001, "momentum": 0.9})
     rng, channels = np.random.default_rng(1), 1 if workload.data == "mnist" else 3
     batch = {"x": rng.standard_normal((2, channels, workload.side, workload.side), np.float32), "y": np.array([3, 1])}
     return Job(workload, (), 1, draw(workload), batch)

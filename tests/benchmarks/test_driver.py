@@ -160,7 +160,7 @@ def test_of_heavy_workloads_the_slow_modes_leave_and_so_does_who_computes_someth
     assert (ours.cold, ours.cached, ours.growth_cold, ours.growth) == (0.5, None, 1000, None)
     reason = "over 1.25 times the time of the library's best mode in its first steps"
     assert [o.skipped for o in outcomes[:5]] == [None, reason, None, reason, reason]
-    assert (outcomes[5].skipped, outcomes[5].failed) == ("its first 3 losses are 5.0e-02 away from PyTorch's", True)
+    assert (outcomes[5].skipped, outcomes[5].failed) == ("its first 3 losses are 1.0e-01 away from PyTorch's", True)
     assert [len(o.seconds) for o in outcomes] == [2, 0, 2, 0, 0, 0]
 
 

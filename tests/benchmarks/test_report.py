@@ -118,6 +118,23 @@ def test_modes_of_pytorch_that_are_far_apart_allow_nothing():
     assert list(losses.differing(found, 1e-4)) == ["torch/fused"]
 
 
+@pytest.mark.parametrize(
+    "ours, far",
+    [
+        ([4.0, 3.041, 2.0, 1.0, 9.0], {}),  # the fifth is not compared
+        ([4.001, 3.0, 2.0, 1.0], {"chainrule/jit": 0.001 / 4}),  # nothing was learnt before the first
+        ([4.0, 3.11, 2.0, 1.0], {"chainrule/jit": 0.11 / 4}),  # a tenth of the way from 4 to 3, and 1e-4 of 3
+        ([4.0, 3.0, 2.0, 1.29], {}),
+        ([4.0, 4.0, 4.0, 4.0], {"chainrule/jit": 3 / 4}),
+        ([4.0, math.nan, 2.0, 1.0], {"chainrule/jit": math.nan}),
+    ],
+)
+def test_losses_of_deep_networks_may_be_off_by_a_part_of_what_was_learnt(ours, far):
+    found = with_losses(chainrule_jit=ours, torch_fused=[4.0, 3.0, 2.0, 1.0, 0.5])
+    assert losses.apart(found, 1e-4) == pytest.approx(far, nan_ok=True)
+    assert losses.apart([], 1e-4) == {}
+
+
 def test_json_is_json():
     row = report.row(MLP, outcomes(), PEAKS)
     found = json.loads(json.dumps(report.to_json([(row, outcomes())], threads=2)))
