@@ -52,7 +52,7 @@ def make_subject(source: str | None, weights: str | None, files: Sequence[pathli
     if source is None:
         if weights is not None:
             raise RecipeError("--weights needs the name of an architecture, such as squeezenet1_0.")
-        return Subject(name="pictures", seed=seed, **_plain(files))
+        return Subject(seed=seed, **_plain(files))
     if holds_run(pathlib.Path(source)):
         if weights is not None:
             raise RecipeError(f"{source} is a run, which has weights of its own: leave --weights out.")
@@ -75,13 +75,13 @@ def _plain(files: Sequence[pathlib.Path]) -> dict[str, Any]:
         sides = {picture.shape for picture in shown}
         if len(sides) > 1:
             raise SettingError(f"the pictures must have one size; got {', '.join(map(str, sorted(sides)))}.")
-        return {"pictures": np.stack(shown), "labels": np.full(len(files), -1), "name": files[0].name}
+        return {"pictures": np.stack(shown), "labels": np.full(len(files), -1), "name": files[0].stem}
     try:
         found = cifar10("test")
     except MissingDataError:
-        return {}
+        return {"name": "chainrule"}
     shown = found.images.transpose(0, 2, 3, 1)
-    return {"pictures": shown, "labels": found.labels, "classes": tuple(found.classes or ())}
+    return {"pictures": shown, "labels": found.labels, "classes": tuple(found.classes or ()), "name": "cifar10"}
 
 
 def _of_run(run: Run, files: Sequence[pathlib.Path], seed: int) -> Subject:
