@@ -19,6 +19,8 @@ In: plain arrays and numbers, or a module and a sample. Out: pictures, `LayerSta
     nearest.py                    the pictures of a data set that a channel responds to most
     attribution.py                saliency by gradients, and occlusion: which pixels an answer depends on
     figures/                      what `chainrule explain` draws
+    fixed_features.py   designed kernels as features of an MLP, beside its pixels and learned kernels
+    filter_match.py     the edge, line, grating or blob that each learned filter looks like most
     assets/       style and script of the page, and uPlot with its licence
 """
 
@@ -26,6 +28,8 @@ from chainrule.explain import (
     checkerboard,
     convolution,
     convolution_pictures,
+    filter_match,
+    fixed_features,
     invariance,
     kernels,
     merging,
@@ -58,7 +62,9 @@ __all__ = [
     "checkerboard",
     "convolution",
     "convolution_pictures",
+    "filter_match",
     "first_layer_pictures",
+    "fixed_features",
     "invariance",
     "kernels",
     "layer_filters",

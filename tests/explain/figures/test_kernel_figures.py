@@ -47,8 +47,15 @@ def test_words_are_wrapped_at_the_width_of_their_panel_and_keep_their_breaks():
     assert _panels._wrapped("", 12, 60) == []
 
 
-def test_a_table_has_columns():
-    assert _panels.table_lines([("kind", "n"), ("edge", 12)]) == ["kind   n", "edge  12"]
+def test_a_table_stands_below_its_rows_and_widens_the_sheet():
+    plain = _panels.sheet([_panels.Row([_panels.Panel(SHADES[0])])])
+    table = [("kind", "number"), ("a kind with a very long name", "1,234")]
+    below = _panels.sheet([_panels.Row([_panels.Panel(SHADES[0])])], table=table)
+    assert below.width > plain.width
+    assert below.height > plain.height
+    corner = np.asarray(below)[plain.height :, plain.width :]
+    assert (corner != 255).any()  # words
+    assert (np.asarray(below)[:, -_panels.MARGIN :] == 255).all()  # all of them inside
 
 
 @pytest.mark.parametrize("subject", [Subject(pictures=SHADES, sample=1), Subject(pictures=COLOURS, name="noise")])

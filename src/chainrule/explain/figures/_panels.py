@@ -23,7 +23,7 @@ from chainrule.explain import pictures
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["FAINT", "INK", "PAPER", "Panel", "Row", "kernel_panel", "sheet", "table_lines"]
+__all__ = ["FAINT", "INK", "PAPER", "Panel", "Row", "kernel_panel", "sheet"]
 
 INK, FAINT, PAPER, FRAME = (25, 25, 25), (105, 105, 105), (255, 255, 255), (205, 205, 205)
 TITLE, NOTE, HEADING = 13, 12, 15  # sizes of the fonts in pixels
@@ -48,13 +48,16 @@ class Row:
     tile: int = 128
 
 
-def sheet(rows: Sequence[Row], *, heading: str = "", text: Sequence[str] = ()) -> Image:
+def sheet(
+    rows: Sequence[Row], *, heading: str = "", text: Sequence[str] = (), table: Sequence[Sequence[str]] = ()
+) -> Image:
     """Return rows of panels below each other, as a picture of Pillow's.
 
     Args:
         rows: the rows; all panels of a row get the same width.
         heading: line above all; default none.
         text: lines below all, as they are; default none.
+        table: rows of cells below that, the head first; the first column to the left, the others right; default none.
     """
     from PIL import Image
 
@@ -63,6 +66,8 @@ def sheet(rows: Sequence[Row], *, heading: str = "", text: Sequence[str] = ()) -
         blocks.insert(0, _text([heading], HEADING, INK))
     if text:
         blocks.append(_text(list(text), NOTE, INK))
+    if table:
+        blocks.append(_table(table))
     width = max(block.width for block in blocks) + 2 * MARGIN
     height = sum(block.height for block in blocks) + GAP * (len(blocks) - 1) + 2 * MARGIN
     whole, top = Image.new("RGB", (width, height), PAPER), MARGIN
@@ -92,24 +97,10 @@ def kernel_panel(values: ArrayLike, title: str = "", note: str = "", *, digits: 
         draw, font = ImageDraw.Draw(picture), _font(max(9, cell // 3))
         for (i, j), value in np.ndenumerate(kernel):
             middle = (j * cell + cell / 2, i * cell + cell / 2)
-            text = f"{value:.{digits}f}".replace("0.", ".") if digits else f"{value:.0f}"
+            text = f"{round(value, digits) + 0.0:.{digits}f}"  # + 0.0: no negative zeros
+            text = text.replace("0.", ".") if digits else text
             draw.text(middle, text, fill=INK, font=font, anchor="mm")
     return Panel(np.asarray(picture), title, note)
-
-
-def table_lines(rows: Sequence[Sequence[Any]], *, left: int = 1) -> list[str]:
-    """Return the lines of a table in plain text, columns two blanks apart: the first `left` to the left, others right.
-
-    Args:
-        rows: the cells, the head first.
-        left: number of columns of words.
-    """
-    cells = [[str(cell) for cell in row] for row in rows]
-    widths = [max(len(row[k]) for row in cells) for k in range(len(cells[0]))]
-    return [
-        "  ".join(cell.ljust(size) if k < left else cell.rjust(size) for k, (cell, size) in enumerate(zip(row, widths)))
-        for row in cells
-    ]
 
 
 # ---------------------------------------------------------------------------------------------------- drawing
@@ -160,6 +151,26 @@ def _text(lines: list[str], size: int, colour: tuple[int, int, int]) -> Image:
     draw = ImageDraw.Draw(block)
     for number, line in enumerate(lines):
         draw.text((0, number * (size + 5)), line, fill=colour, font=_font(size))
+    return block
+
+
+def _table(rows: Sequence[Sequence[str]]) -> Image:
+    """Return cells in columns as wide as their widest cell."""
+    from PIL import Image, ImageDraw
+
+    font, line = _font(TITLE), TITLE + 8
+    widths = [int(max(font.getlength(row[k]) for row in rows)) + 1 for k in range(len(rows[0]))]
+    block = Image.new("RGB", (sum(widths) + 2 * GAP * (len(widths) - 1), line * len(rows) + 4), PAPER)
+    draw = ImageDraw.Draw(block)
+    for number, row in enumerate(rows):
+        left, top = 0, number * line + (4 if number else 0)
+        for k, cell in enumerate(row):
+            end = left + widths[k]
+            draw.text(
+                (left if k == 0 else end, top), cell, INK if number else FAINT, font, anchor="la" if k == 0 else "ra"
+            )
+            left = end + 2 * GAP
+    draw.line((0, line - 1, block.width, line - 1), fill=FRAME)
     return block
 
 
