@@ -173,3 +173,21 @@ def test_published_receptive_fields(monkeypatch, name, field, jump):
     rows = models.create(name).eval().summary((1, 3, 224, 224)).rows
     last = [row for row in rows if row.jump != "-" and row.kind != "AdaptiveAvgPool2d"][-1]
     assert (last.receptive_field, last.jump) == (f"{field}x{field}", f"{jump}x{jump}")
+
+
+def test_the_table_has_columns_for_jump_and_start_where_there_are_windows():
+    net = nn.Sequential(nn.Conv2d(1, 2, 3, stride=2, padding=1, bias=False), nn.Flatten(), nn.Linear(8, 1))
+    table = net.summary((1, 1, 4, 4))
+    assert str(table) == (
+        "path  layer    input         output        parameters  bytes  FLOPs  receptive field  jump  start\n"
+        "-------------------------------------------------------------------------------------------------\n"
+        "0     Conv2d   (1, 1, 4, 4)  (1, 2, 2, 2)          18   72 B    144              3x3   2x2  -1x-1\n"
+        "1     Flatten  (1, 2, 2, 2)  (1, 8)                 0    0 B      0              3x3   2x2  -1x-1\n"
+        "2     Linear   (1, 8)        (1, 1)                 9   36 B     17              all     -      -\n"
+        "-------------------------------------------------------------------------------------------------\n"
+        "27 parameters, 108 B, 161 FLOPs"
+    )
+    assert "<th>jump</th><th>start</th>" in table._repr_html_()
+    assert "<th>jump</th>" not in nn.Linear(2, 1).summary((1, 2))._repr_html_()
+    assert [field.size for field in table.rows[0].fields] == [3, 3]
+    assert table.rows[2].fields == ("all", "all")
