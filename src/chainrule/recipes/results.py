@@ -6,27 +6,30 @@ Everything is computed from the saved weights, as a user who opens the folder la
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from chainrule.compiler import jit
 from chainrule.core.context import no_grad
 from chainrule.core.errors import RecipeError
 from chainrule.core.precision import precision
+from chainrule.core.tensor import Tensor
 from chainrule.core.threads import get_num_threads
 from chainrule.explain import LayerStates, RunReport, report, worst_mistakes
 from chainrule.ops import asarray
-from chainrule.recipes.build import EVALUATION_BATCH, chooses, load_split, make_loss
+from chainrule.recipes.build import EVALUATION_BATCH, chooses, load_split, make_loss, takes_channels
 from chainrule.recipes.folder import Run
 from chainrule.recipes.machine import versions
 from chainrule.recipes.pictures import read_digit, read_small
+from chainrule.recipes.recipe import Recipe
 
 __all__ = ["Evaluation", "Prediction", "evaluate", "network_name", "predict", "write_report"]
 
 SPLITS = ("train", "validation", "test")
-LAYER_SAMPLES = 500  # on so many evaluated samples gradients and dead units of the report are measured
+LAYER_SAMPLES = {False: 500, True: 100}  # pictures with channels? -> how many the report's layers are measured on
 
 
 @dataclass(frozen=True)
@@ -92,15 +95,23 @@ def evaluate(run: Run, split: str = "test") -> Evaluation:
     model, scale, loss = run.model(), run.scale, make_loss(run.recipe)
     images, labels, _ = load_split(run.recipe, split)
     outputs, total = [], 0.0
+    forward = _forward(model, run.recipe, len(labels))
     with no_grad(), precision(run.recipe["train.precision"]):
         for start in range(0, len(labels), EVALUATION_BATCH):
             batch = slice(start, start + EVALUATION_BATCH)
-            logits = model(asarray(scale(images[batch])))
+            logits = forward(asarray(scale(images[batch])))
             total += loss(logits, asarray(labels[batch])).item() * logits.shape[0]
             outputs.append(logits.numpy())
     found = np.concatenate(outputs)
     correct = int((found.argmax(axis=1) == labels).sum())
     return Evaluation(split, len(labels), total / len(labels), correct / len(labels), images, labels, found, model)
+
+
+def _forward(model: Any, recipe: Recipe, samples: int) -> Callable[[Tensor], Tensor]:
+    """Return the network as a function: compiled where several large batches of pictures are worth it."""
+    if not (recipe["train.compiled"] and takes_channels(recipe) and samples > EVALUATION_BATCH):
+        return model
+    return jit(lambda x: model(x), precision=recipe["train.precision"])
 
 
 def predict(run: Run, files: Sequence[str | pathlib.Path]) -> list[Prediction]:
@@ -167,7 +178,7 @@ def run_report(run: Run, found: Evaluation) -> RunReport:
 
     steps, epochs = run.records()
     classes, scale = run.info["classes"], run.scale
-    few = slice(0, LAYER_SAMPLES)
+    few = slice(0, LAYER_SAMPLES[takes_channels(run.recipe)])
     return RunReport(
         recipe=run.recipe.name,
         network=network_name(found.model),
@@ -188,7 +199,7 @@ def run_report(run: Run, found: Evaluation) -> RunReport:
         mistakes=worst_mistakes(found.images, found.labels, found.logits),
         first_layer_weights=first_layer_pictures(found.model, found.images.shape[1:]),
         layers=layer_rows(found.model, scale(found.images[few]), found.labels[few]),
-        layers_measured_on=f"the first {min(LAYER_SAMPLES, found.samples)} test {_what(run)}",
+        layers_measured_on=f"the first {len(found.labels[few])} test {_what(run)}",
         states=_states(found, scale, len(classes)),
         settings={key: str(value) for key, value in run.recipe.flat().items()},
         finished=run.info.get("finished", ""),
