@@ -79,14 +79,14 @@ class FixedFeatures(nn.Module):
             raise ShapeError(
                 f"FixedFeatures takes kernels [height, width] of one odd size; got {sorted(sizes)}: pad with zeros."
             )
-        self.pool = integer("FixedFeatures", "pool", pool)
+        self.pooling = nn.MaxPool2d(integer("FixedFeatures", "pool", pool))
         scaled = np.stack([kernel / (np.linalg.norm(kernel) or 1.0) for kernel in chosen])
         self.register_buffer("weight", asarray(scaled[:, None].astype(np.float32)))  # [kernels, 1, height, width]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the pooled features."""
         padding = tuple(size // 2 for size in self.weight.shape[2:])
-        return functional.max_pool2d(relu(functional.conv2d(x, self.weight, padding=padding)), self.pool)
+        return self.pooling(relu(functional.conv2d(x, self.weight, padding=padding)))
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class FeatureResult:
     parameters: int
     accuracies: tuple[float, ...]
     seconds: float
-    model: nn.Module | None = field(default=None, repr=False)
+    model: nn.Sequential | None = field(default=None, repr=False)
 
     @property
     def accuracy(self) -> float:
@@ -213,7 +213,7 @@ def _front(name: str) -> list[nn.Module]:
 
 
 def _trained(
-    name: str, model: nn.Module, train: ArrayDataset, test: ArrayDataset, epochs: int, seed: int, compiled: bool
+    name: str, model: nn.Sequential, train: ArrayDataset, test: ArrayDataset, epochs: int, seed: int, compiled: bool
 ) -> FeatureResult:
     from chainrule.train import Trainer
 
@@ -233,7 +233,8 @@ def _trained(
     )
     seconds = time.perf_counter() - begin
     accuracies = tuple(float(record["test_accuracy"]) for record in history)
-    return FeatureResult(name, sum(p.size for p in model.parameters()), accuracies, seconds, model.eval())
+    model.eval()
+    return FeatureResult(name, sum(p.size for p in model.parameters()), accuracies, seconds, model)
 
 
 def _from_bytes(x: Tensor) -> Tensor:

@@ -61,7 +61,7 @@ def _first_filters(subject: Subject) -> NDArray[np.float64]:
     assert subject.model is not None
     first = next((layer for layer in subject.model.modules() if isinstance(layer, nn.Conv2d)), None)
     shape = None if first is None else first.weight.shape
-    if shape is None or shape[1] != 3 or shape[2] != shape[3] or shape[2] < 3:
+    if first is None or shape is None or shape[1] != 3 or shape[2] != shape[3] or shape[2] < 3:
         raise SettingError(
             "filter-match compares square filters of colours, 3 x 3 or larger, in the first convolution; "
             f"{subject.name or 'this network'} has {'no convolution' if shape is None else f'weights {shape}'}."

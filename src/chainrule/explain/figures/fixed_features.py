@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from chainrule.nn import Module
-
 __all__ = ["draw_fixed_features"]
 
 TILE = 84
@@ -40,7 +38,7 @@ def draw_fixed_features(subject: Subject) -> Image:
     """
     results = fixed_features.compare_features(seed=subject.seed)
     digit = data.mnist("test").images[0]
-    models = {result.name: result.model for result in results}
+    models = {result.name: result.model for result in results if result.model is not None}
     trained = [kernel[0] for kernel in models["learned"][0].weight.numpy()]
     names = [name.removeprefix("line ") for name in fixed_features.BANK]
     panel = Panel(digit)
@@ -68,7 +66,7 @@ def _kernels(found: Iterable[NDArray], names: Iterable[str] = ()) -> list[Panel]
     return [replace(panel, title=name) for panel, name in zip(panels, names)] or panels
 
 
-def _maps(model: Module, digit: NDArray[np.uint8]) -> list[Panel]:
+def _maps(model: nn.Sequential, digit: NDArray[np.uint8]) -> list[Panel]:
     """Return what the layers before the head make of a digit, all in one scale of shades."""
     x = asarray(digit[None, None].astype(np.float32) / 255)
     with no_grad():
