@@ -25,6 +25,7 @@ __all__ = ["columns_of", "states_section", "weights_section"]
 
 MOST_LINES = 60  # weights drawn between two columns; more than that and nothing can be told apart
 FULL_COLOUR = 0.995  # share of the first layer's weights inside the colour scale; the few beyond get the full colour
+LABEL = 7  # width of a letter below a bar
 LETTER, MOST_LETTERS = 9, 14  # width of a letter, letters of the name of a class; longer ones are cut
 MOST_NAMES = 12  # classes whose names stand under the bars of the last layer
 MOST_UNITS = 96  # units drawn in one column
@@ -163,7 +164,7 @@ def forward(run: RunReport, state: LayerStates) -> str:
         answers = last and len(state.probabilities) == len(column.values)
         shade = state.probabilities if answers else column.values
         units.append(draw_units(column, shade.astype(np.float64), spots, k + 1))
-        heads.append(heading(x, f"{integer(len(column.values))} units", column.kinds, activity(column, answers)))
+        heads.append(heading(x, f"{integer(len(column.values))} units", short(column.kinds), activity(column, answers)))
         before, source = column.values, spots
     names = draw_answers(run, state, source) if len(state.probabilities) == len(before) else ""
     return (
@@ -182,6 +183,12 @@ def heading(x: float, *lines: str) -> str:
         for i, line in enumerate(lines)
         if line
     )
+
+
+def short(kinds: str) -> str:
+    """Return the kinds of a column's layers, or their number where there are more than two."""
+    count = len(kinds.split(" → "))
+    return kinds if count < 3 else f"{count} layers"
 
 
 def activity(column: Column, answers: bool) -> str:
@@ -316,8 +323,9 @@ def bars(values: NDArray[np.float64], names: list[str], width: int = 240, height
         parts.append(
             f'<rect x="{unit * pitch:.2f}" y="{y:.1f}" width="{max(0.8 * pitch, 0.4):.2f}" '
             f'height="{max(length, 0.3):.1f}">'
-            f"<title>unit {unit}: {number(float(value))}</title></rect>"
+            f"<title>{esc(names[unit]) if names else f'unit {unit}'}: {number(float(value))}</title></rect>"
         )
+    names = names if all(LABEL * len(name) <= pitch for name in names) else []  # else they would overlap
     for unit, name in enumerate(names):
         parts.append(f'<text x="{(unit + 0.4) * pitch:.1f}" y="{height + 13}" text-anchor="middle">{esc(name)}</text>')
     return (

@@ -201,6 +201,7 @@ def run_report(run: Run, found: Evaluation) -> RunReport:
         layers=layer_rows(found.model, scale(found.images[few]), found.labels[few]),
         layers_measured_on=f"the first {len(found.labels[few])} test {_what(run)}",
         states=_states(found, scale, len(classes)),
+        samples_name=f"test {_what(run)}",
         settings={key: str(value) for key, value in run.recipe.flat().items()},
         finished=run.info.get("finished", ""),
     )
