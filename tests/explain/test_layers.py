@@ -104,7 +104,7 @@ def test_what_has_no_maps_is_refused(network):
         layer_maps(nn.Linear(3, 2), np.ones((1, 3)))
 
 
-def test_a_layer_that_the_network_does_not_call_is_named():
+def test_a_layer_that_the_network_does_not_call_is_left_out_or_named():
     class Half(nn.Module):
         def __init__(self):
             super().__init__()
@@ -113,9 +113,11 @@ def test_a_layer_that_the_network_does_not_call_is_named():
         def forward(self, x):
             return self.used(x)
 
+    x = np.ones((1, 1, 2, 2))
+    assert [entry.layer for entry in layer_maps(Half(), x)] == ["used"]
     message = "layer 'idle' was not called when the network ran; choose another layer."
     with pytest.raises(SettingError, match=exactly(message)):
-        layer_maps(Half(), np.ones((1, 1, 2, 2)))
+        layer_maps(Half(), x, ["idle"])
 
 
 def test_hooks_are_gone_after_an_error(network):
@@ -158,6 +160,26 @@ def test_the_box_is_what_the_position_sees(network):
             poked[:, :, corner[0], corner[1]] = np.nan
             [changed] = layer_maps(network, poked, ["4"])
             assert np.isnan(changed.maps[2, row, column])
+
+
+def test_the_box_of_a_block_is_that_of_its_last_layer():
+    """Two 3x3 convolutions with stride 1 and padding: a position sees 5x5 around it, as far as the picture goes."""
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Conv2d(1, 1, 3, padding=1), nn.Conv2d(1, 1, 3, padding=1)
+            self.relu = nn.ReLU()
+
+        def forward(self, x):
+            return self.relu(x + self.second(self.relu(self.first(x))))
+
+    model = nn.Sequential(Block(), nn.Flatten(), nn.Linear(81, 2))
+    x = np.random.default_rng(0).normal(size=(6, 1, 9, 9))
+    [nearest] = nearest_pictures(model, "0", x, count=6)
+    for one in nearest:
+        row, column = one.position
+        assert one.box == (max(row - 2, 0), max(column - 2, 0), min(row + 3, 9), min(column + 3, 9))
 
 
 def test_units_of_a_linear_layer_see_the_whole_picture(network):

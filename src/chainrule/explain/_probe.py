@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "batches",
+    "called",
     "channel_at",
     "convolutions",
     "dtype_of",
@@ -48,6 +49,24 @@ def convolutions(model: Module) -> list[str]:
 def weighted(model: Module) -> list[str]:
     """Return the paths of the layers that have units to look at: convolutions and linear layers."""
     return [path for path, module in model.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+
+
+def called(model: Module, x: NDArray, kinds: tuple[type, ...]) -> list[str]:
+    """Return the paths of the layers of these kinds that run on a batch in eval mode, in the order of their calls."""
+    names = {id(module): path for path, module in model.named_modules() if isinstance(module, kinds)}
+    found: dict[str, None] = {}
+
+    def note(module: Module, args: tuple, output: Any) -> None:
+        found.setdefault(names[id(module)])
+
+    with no_grad(), evaluation(model):
+        handles = [module.register_forward_hook(note) for module in model.modules() if id(module) in names]
+        try:
+            model(asarray(x))
+        finally:
+            for handle in handles:
+                handle.remove()
+    return list(found)
 
 
 def layer_at(model: Module, path: str) -> Module:

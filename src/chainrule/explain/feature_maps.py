@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from chainrule import nn
 from chainrule.core.context import no_grad
 from chainrule.core.errors import SettingError, ShapeError
 from chainrule.core.tensor import Tensor
-from chainrule.explain._probe import convolutions, floats, layer_at, probed, samples
+from chainrule.explain._probe import called, convolutions, floats, layer_at, probed, samples
 from chainrule.ops.convert import asarray
 
 if TYPE_CHECKING:
@@ -45,10 +46,10 @@ def layer_maps(model: Module, x: Tensor | ArrayLike, layers: Sequence[str] | Non
     Args:
         model: the network; it runs in eval mode, eagerly.
         x: the sample as the model takes it, a batch of one: [1, channels, height, width].
-        layers: paths of layers that give out maps, of any kind; default all two-dimensional convolutions.
+        layers: paths of layers that give out maps, of any kind; default all two-dimensional convolutions that run.
 
     Returns:
-        One entry per layer, in the order wanted.
+        One entry per layer, in the order wanted; by default in the order of the calls.
 
     Raises:
         ShapeError: x is not a batch of one.
@@ -63,7 +64,7 @@ def layer_maps(model: Module, x: Tensor | ArrayLike, layers: Sequence[str] | Non
     array = samples("layer_maps", model, x)
     if len(array) != 1:
         raise ShapeError(f"layer_maps takes a batch of one, [1, ...]; got x of shape {array.shape}: write x[:1].")
-    paths = convolutions(model) if layers is None else list(layers)
+    paths = called(model, array, (nn.Conv2d,)) if layers is None else list(layers)
     if not paths:
         raise SettingError("the network has no convolution, so it has no feature maps; a layer with maps can be named.")
     with no_grad(), probed(model, paths) as run:

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from chainrule.core.errors import SettingError
 from chainrule.core.tensor import Tensor
-from chainrule.explain._probe import batches, channel_at, probed, samples
+from chainrule.explain._probe import batches, channel_at, evaluation, probed, samples
 from chainrule.ops import argmax, reshape
 from chainrule.ops import max as largest
 
@@ -97,7 +97,7 @@ def nearest_pictures(
 
         values, places = batches(strongest, array, BATCH)
     wanted = channel_at(layer, values.shape[1], range(values.shape[1]) if channels is None else channels)
-    grid, boxes = shape[0][2:], _Boxes(model, layer, array.shape[1:])
+    grid, boxes = shape[0][2:], _Boxes(model, layer, array.shape[1:], shape[0][2:])
 
     def record(sample: int, channel: int) -> NearestPicture:
         place = np.unravel_index(places[sample, channel], grid) if grid else ()
@@ -110,11 +110,14 @@ def nearest_pictures(
 class _Boxes:
     """The parts of a picture that the positions of a layer's map see."""
 
-    def __init__(self, model: Module, layer: str, shape: tuple[int, ...]):
+    def __init__(self, model: Module, layer: str, shape: tuple[int, ...], grid: tuple[int, ...]):
         self.height, self.width = shape[-2:] if len(shape) > 1 else (1, shape[0])
-        rows = model.summary((1, *shape)).rows
-        fields = next((row.fields for row in rows if row.path == layer), ())
-        self.fields = fields[-2:] if len(fields) > 1 else ("all", "all")
+        with evaluation(model):
+            rows = model.summary((1, *shape)).rows
+        own = [row for row in rows if row.path == layer][:1]  # the first call
+        inside = [row for row in rows if row.path.startswith(f"{layer}." if layer else "")][-1:]  # the last of a block
+        fits = [row.fields for row in own or inside if row.outputs and tuple(row.outputs[0][2:]) == grid]
+        self.fields = fits[0][-2:] if fits and len(fits[0]) > 1 else ("all", "all")
 
     def record(self, sample: int, response: float, place: Sequence) -> NearestPicture:
         if len(place) != 2:
@@ -128,4 +131,7 @@ class _Boxes:
         """Return the first pixel that a position sees, and the one behind the last."""
         field = self.fields[axis]
         span = None if isinstance(field, str) else field.interval(position)
-        return (0, size) if span is None else (max(span[0], 0), min(span[1] + 1, size))
+        if span is None:
+            return 0, size
+        first = min(max(span[0], 0), size - 1)  # what lies in the padding alone is shown as the nearest pixel
+        return first, max(min(span[1] + 1, size), first + 1)

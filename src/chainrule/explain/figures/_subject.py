@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from chainrule import nn
 from chainrule.core.errors import IndexRangeError, SettingError
 from chainrule.explain import pictures
-from chainrule.explain._probe import weighted
+from chainrule.explain._probe import called
 from chainrule.explain.figures._panels import INK, MARGIN, NOTE, PAPER, Panel, _font
 from chainrule.explain.figures.registry import Subject
 
@@ -77,9 +77,8 @@ def sample_panel(subject: Subject, probabilities: NDArray) -> Panel:
 
 
 def unit_layers(subject: Subject, kinds: tuple[type, ...] = (nn.Conv2d, nn.Linear)) -> list[str]:
-    """Return the paths of the layers of these kinds: convolutions and linear layers."""
-    model = model_of(subject)
-    found = [path for path in weighted(model) if isinstance(model.get_submodule(path), kinds)]
+    """Return the paths of the layers of these kinds that run: convolutions and linear layers, in the order of calls."""
+    found = called(model_of(subject), subject.inputs[:1], kinds)
     if not found:
         raise SettingError(f"{subject.name or 'the network'} has neither a convolution nor a linear layer to look at.")
     return found

@@ -8,13 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule import nn
-from chainrule.core.errors import SettingError, ShapeError
-from chainrule.explain._probe import channel_at, convolutions, layer_at
+from chainrule.core.context import no_grad
+from chainrule.core.errors import ShapeError
+from chainrule.explain._probe import called, channel_at, layer_at, probed
 from chainrule.explain.activation_maximisation import maximise_activation
 from chainrule.explain.figures._panels import Panel, Row, sheet
 from chainrule.explain.figures._subject import class_name, every, input_range, model_of, pixels, short, unit_layers
 from chainrule.explain.figures.registry import Subject, figure
 from chainrule.explain.nearest import Box, NearestPicture, nearest_pictures
+from chainrule.ops.convert import asarray
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -78,12 +80,9 @@ def _unit(subject: Subject, path: str, total: int, channel: int) -> str:
 
 def _channels(subject: Subject, path: str) -> int:
     """Return how many channels or units a layer gives out."""
-    rows = model_of(subject).summary((1, *subject.inputs.shape[1:])).rows
-    layer_at(model_of(subject), path)
-    shape = next((row.outputs[0] for row in rows if row.path == path and row.outputs), ())
-    if len(shape) < 2:
-        raise SettingError(f"layer {path!r} gives out no channels; choose another with --layer.")
-    return shape[1]
+    with no_grad(), probed(model_of(subject), [path]) as run:
+        [output] = run(asarray(subject.inputs[:1]))
+    return int(output.shape[1])
 
 
 def _shape(subject: Subject) -> tuple[int, ...]:
@@ -111,7 +110,8 @@ def draw_nearest(subject: Subject) -> Image:
     model = model_of(subject)
     path = subject.layer
     if path is None:
-        path = convolutions(model)[-1] if convolutions(model) else unit_layers(subject, (nn.Linear,))[0]
+        found_layers = called(model, subject.inputs[:1], (nn.Conv2d,))
+        path = found_layers[-1] if found_layers else unit_layers(subject, (nn.Linear,))[0]
     total = _channels(subject, path)
     wanted = (
         list(range(min(total, CHANNELS))) if subject.channel is None else channel_at(path, total, [subject.channel])

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule import nn
 from chainrule.core.context import no_grad
 from chainrule.core.errors import SettingError
 from chainrule.explain import pictures
-from chainrule.explain._probe import channel_at, convolutions, evaluation, floats, layer_at
+from chainrule.explain._probe import called, channel_at, evaluation, floats, layer_at
 from chainrule.explain.feature_maps import LayerMaps, layer_maps
 from chainrule.explain.figures._panels import Panel, Row, sheet
 from chainrule.explain.figures._subject import bar, enlarged, every, model_of, sample_panel, short, with_bar
@@ -108,7 +109,7 @@ def draw_feature_maps(subject: Subject) -> Image:
     """
     model = model_of(subject)
     x = subject.inputs[subject.sample : subject.sample + 1]
-    every_layer = convolutions(model)
+    every_layer = called(model, x, (nn.Conv2d,))
     if subject.layer is None and not every_layer:
         raise SettingError(
             f"{subject.name or 'the network'} has no convolution, so it has no feature maps: "
