@@ -60,7 +60,13 @@ def test_archives_that_are_refused(tmp_path):
     np.savez(path, w=np.array(["text"]))
     assert refusal(path) == "holds w with the dtype <U4, which no tensor has."
     archive_of(path, w=b"\x93NUMPY\x01\x00")
-    assert refusal(path).startswith("is damaged: w is no array: ")
+    assert refusal(path) == "is damaged: w is no array."
+    archive_of(path, w=npy(np.ones(2)).replace(b"'shape'", b"'shaqe'"))
+    assert refusal(path) == "holds w with a header that is damaged, or of a dtype that no tensor has."
+    np.savez(path, w=np.zeros(2, [("a", "f4"), ("b", "i4")]))
+    assert refusal(path) == "holds w with a header that is damaged, or of a dtype that no tensor has."
+    archive_of(path, w=npy(np.zeros((0, 5))).replace(b"(0, 5), }" + b" " * 20, b"(0, 5" + b"0" * 19 + b" ), }"))
+    assert refusal(path) == f"is damaged: w has 0 bytes for the shape (0, {5 * 10**19}) of float64."
     archive_of(path, w=npy(np.ones(4))[:-1])
     assert refusal(path) == "is damaged: w has 31 bytes for the shape (4,) of float64."
     huge = npy(np.ones(4)).replace(b"(4,), }", b"(400000000000,), }").replace(b" " * 11 + b"\n", b"\n")

@@ -6,6 +6,7 @@ import builtins
 import contextlib
 import os
 import pickle
+import random
 import struct
 import zipfile
 
@@ -57,11 +58,12 @@ def test_windows_onto_a_shared_storage(tmp_path):
         again=tensor(storage(count=6), 0, (2, 3), (3, 1)),
         none=tensor(storage(count=6), 9, (0, 3), (3, 1)),
         one=tensor(storage(count=6), 4, (), ()),
+        wide=tensor(storage(count=6), 4, (1,), (1 << 62,)),
     )
     found = cr.load(write_zip(tmp_path / "a.pt", parts, {"0": np.arange(6, dtype="<f4").tobytes()}))
     assert {name: value.tolist() for name, value in found.items()} == {
         "all": [[0, 1, 2], [3, 4, 5]], "turned": [[0, 3], [1, 4], [2, 5]], "column": [1, 4],
-        "spread": [[5, 5], [5, 5]], "again": [[0, 1, 2], [3, 4, 5]], "none": [], "one": 4,
+        "spread": [[5, 5], [5, 5]], "again": [[0, 1, 2], [3, 4, 5]], "none": [], "one": 4, "wide": [4],
     }  # fmt: skip
     assert found["none"].shape == (0, 3)
     assert found["all"] is found["again"]
@@ -248,6 +250,8 @@ def test_a_dict_that_holds_itself(tmp_path):
          "is damaged: it has a tensor whose offset, shape or strides are no whole numbers >= 0."),
         (tensor(storage(), 0, (1,) * 40, (1,) * 40),
          "is damaged: it has a tensor whose offset, shape or strides are no whole numbers >= 0."),
+        (tensor(storage(), 0, (0, 1 << 60), (1, 1)),
+         "is damaged: it has a tensor of shape (0, 1152921504606846976)."),
         (tensor(storage(), 0, (1 << 40,), (0,)), "is refused: a tensor of shape (1099511627776,) would take 4.4 TB, "
          "and a file of SIZE may unpack to 268.4 MB in all."),
         (tensor(storage(), 0, (1 << 40, 1 << 40), (0, 0)), "is refused: a tensor of shape (1099511627776, "
@@ -326,6 +330,26 @@ def test_every_broken_byte_gives_an_error_or_tensors(tmp_path):
         path.write_bytes(changed)
         with contextlib.suppress(CheckpointError):  # any other error fails the test
             assert all(value.size <= 4 for value in cr.load(path).values())
+
+
+def test_random_changes_of_a_pickle_give_an_error_or_tensors(tmp_path):
+    good, generator, read = state(w=tensor(storage()), v=tensor(storage(), 1, (2, 1), (1, 7))), random.Random(0), 0
+    for _ in range(600):
+        changed = bytearray(good)
+        for _ in range(generator.randrange(1, 4)):
+            place, other = generator.randrange(2, len(changed)), generator.randrange(2, len(changed))
+            kind = generator.randrange(3)
+            if kind == 0:
+                changed[place] = generator.randrange(256)
+            elif kind == 1:
+                del changed[place : place + generator.randrange(1, 5)]
+            else:
+                changed[place:place] = changed[other : other + generator.randrange(1, 30)]
+        path = write_zip(tmp_path / "a.pt", bytes(changed), {"0": FOUR})
+        with contextlib.suppress(CheckpointError):  # any other error fails the test
+            cr.load(path)
+            read += 1
+    assert 0 < read < 300
 
 
 def test_other_archives_and_pickles(tmp_path):

@@ -6,10 +6,14 @@ over a storage of one, does not.
 
 from __future__ import annotations
 
-__all__ = ["FACTOR", "FREE", "Allowance", "Refused", "size_in_words"]
+import math
+
+__all__ = ["FACTOR", "FREE", "Allowance", "Refused", "possible", "size_in_words"]
 
 FREE = 256 << 20  # bytes that any file may ask for
 FACTOR = 100  # times the file's size that a larger one may
+MOST_AXES = 32
+MOST_ELEMENTS = 1 << 48  # of any tensor, axes of length 0 left out: beyond it NumPy's own sizes overflow
 
 
 class Refused(Exception):
@@ -42,6 +46,20 @@ class Allowance:
                 f"unpack to {size_in_words(max(FREE, FACTOR * self.size))} in all"
             )
         self.left -= count
+
+
+def possible(shape: tuple[int, ...]) -> bool:
+    """Return whether a shape is one that an array can have.
+
+    Args:
+        shape: whole numbers.
+
+    Example:
+        >>> possible((3, 0, 4)), possible((0, 1 << 60)), possible((-1,))
+        (True, False, False)
+    """
+    whole = all(isinstance(size, int) and not isinstance(size, bool) and size >= 0 for size in shape)
+    return len(shape) <= MOST_AXES and whole and math.prod(size for size in shape if size) <= MOST_ELEMENTS
 
 
 def size_in_words(count: int) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.nn.foreign.archives import readable_array
-from chainrule.nn.foreign.limits import Refused
+from chainrule.nn.foreign.limits import Refused, possible
 
 __all__ = ["is_manifest", "read_manifest"]
 
@@ -68,7 +68,7 @@ def read_manifest(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 def _entry(weight: dict[str, Any]) -> tuple[str, tuple[int, ...], str, Any]:
     shape = tuple(weight["shape"])
-    if not all(isinstance(size, int) and size >= 0 for size in shape) or not isinstance(weight["name"], str):
+    if not possible(shape) or not isinstance(weight["name"], str):
         raise ValueError("no shape")
     quantization = weight.get("quantization")
     if quantization is None and weight["dtype"] == "bool":

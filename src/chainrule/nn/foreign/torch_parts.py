@@ -13,12 +13,11 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from chainrule.nn.foreign.limits import Allowance, Refused
+from chainrule.nn.foreign.limits import MOST_AXES, Allowance, Refused, possible
 from chainrule.nn.foreign.pickles import Known, shown
 
 __all__ = ["GLOBALS", "Placed", "Storage", "storage_behind", "values"]
 
-MOST_AXES = 32
 _DTYPES: dict[str, Any] = {  # PyTorch's name -> NumPy's; float16 becomes float32 when it is read
     "float32": np.float32, "float64": np.float64, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16,
     "int64": np.int64, "int32": np.int32, "int16": np.int16, "int8": np.int8, "uint8": np.uint8, "bool": np.bool_,
@@ -154,6 +153,8 @@ def _placed(storage: Storage, count: int, dtype: str, window: tuple, metadata: A
         )
     if metadata is not None and not (isinstance(metadata, dict) and set(metadata) <= {"conj", "neg"}):
         raise Refused("has a tensor with attributes that are not known here")
+    if 0 in shape and not possible(tuple(shape)):  # others are refused by their size
+        raise Refused(f"is damaged: it has a tensor of shape {tuple(shape)}")
     flags = tuple(name for name, on in sorted((metadata or {}).items()) if on)
     return Placed(storage, dtype, offset, tuple(shape), tuple(strides), flags)
 
@@ -256,7 +257,7 @@ def values(placed: Placed, raw: bytes | memoryview, little: bool, allowance: All
         part = dtype.itemsize // (2 if dtype.kind == "c" else 1)
         row = np.ascontiguousarray(row.reshape(-1, part)[:, ::-1]).reshape(-1)
     numbers = (row != 0) if dtype == np.bool_ else row.view(dtype)
-    steps = [stride * dtype.itemsize for stride in placed.strides]
+    steps = [stride * dtype.itemsize if n > 1 else 0 for n, stride in zip(placed.shape, placed.strides, strict=True)]
     window = np.lib.stride_tricks.as_strided(numbers[placed.offset :], placed.shape, steps)
     result = window.astype(made, order="C")
     result = np.conj(result) if "conj" in placed.flags else result
