@@ -2,7 +2,7 @@
 
     y[b, o, p] = bias[o] + sum over c, k of w[o, c, k] x[b, c, stride p + dilation k - padding]
 
-As everywhere in deep learning this is a cross-correlation: the kernel is not flipped. `functional.convolve2d` flips it.
+As everywhere in deep learning this is a cross-correlation: the kernel is not flipped. `functional.convolve` flips it.
 Inputs are [batch, channels, *spatial], weights [out, in / groups, *kernel].
 """
 

@@ -23,7 +23,7 @@ from chainrule.core.tape import Leaf
 from chainrule.core.tensor import Parameter, Tensor
 from chainrule.nn import _repr, _state
 from chainrule.nn._hooks import HookHandle, call_with_hooks
-from chainrule.nn._walk import Walk
+from chainrule.nn._modes import Modes
 
 __all__ = ["Module"]
 
@@ -31,12 +31,12 @@ Self = TypeVar("Self", bound="Module")
 _TABLES = ("_parameters", "_buffers", "_modules")
 
 
-class Module(Walk):
+class Module(Modes):
     """Base of all layers, losses and networks: assign parameters and sub-modules in `__init__`, compute in `forward`.
 
     Attributes:
         training: whether the module is in train mode; `train()` and `eval()` switch it.
-        receptive_field: for `summary()`: None (each position for itself), "all", a (kernel, stride) pair per spatial
+        receptive_field: for `summary()`: None (what its operations read), "all", a (kernel, stride) pair per spatial
             axis, or a method that returns one of these for the input's shape.
         optional_state: names of buffers that a state dict may lack; they keep their values then.
 
@@ -56,7 +56,6 @@ class Module(Walk):
     receptive_field: Any = None
     optional_state: tuple[str, ...] = ()
     training: bool
-    _held = False  # in eval mode whatever `train` says
 
     def __new__(cls: type[Self], *_args: Any, **_kwargs: Any) -> Self:
         self = super().__new__(cls)
@@ -244,59 +243,6 @@ class Module(Walk):
         return [module for module in self._modules.values() if module is not None]
 
     # ------------------------------------------------------------------------------------------------ modes
-    def train(self: Self, mode: bool = True) -> Self:
-        """Switch this module and all below it to train mode (or eval mode); return it.
-
-        What was frozen with `freeze(keep_eval=True)` stays in eval mode.
-        """
-        for module in self.modules():
-            module._set_mode(mode and not module._held)
-        return self
-
-    def eval(self: Self) -> Self:
-        """Switch this module and all below it to eval mode; return it."""
-        return self.train(False)
-
-    def requires_grad_(self: Self, requires_grad: bool = True) -> Self:
-        """Ask for the gradients of all parameters, or stop asking; return this module."""
-        for module in self.modules():
-            changed = [p for p in module._parameters.values() if p is not None and p.requires_grad is not requires_grad]
-            for parameter in changed:
-                parameter.requires_grad_(requires_grad)
-            if changed:
-                module._touch()
-        return self
-
-    def freeze(self: Self, keep_eval: bool = False) -> Self:
-        """Stop training all parameters of this module: they need no gradient, and optimizers leave them; return it.
-
-        Args:
-            keep_eval: also go to eval mode and stay there whatever `train()` says: batch norm then uses its moving
-                averages and no longer moves them, and dropout does nothing. Otherwise a frozen batch norm in train mode
-                still moves them, as in PyTorch; default False.
-
-        Example:
-            >>> import chainrule as cr
-            >>> net = cr.nn.Sequential(cr.nn.BatchNorm1d(3), cr.nn.Linear(3, 2))
-            >>> _ = net[0].freeze(keep_eval=True)
-            >>> [part.training for part in net.train()]
-            [False, True]
-        """
-        if keep_eval:
-            self._hold(True)
-        return self.requires_grad_(False)
-
-    def unfreeze(self: Self) -> Self:
-        """Train the parameters of this module again, and let `train()` reach it; return it."""
-        self._hold(False)
-        return self.requires_grad_(True)
-
-    def _hold(self, held: bool) -> None:
-        for module in self.modules():
-            module.__dict__["_held"] = held
-        if held:
-            self.eval()
-
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the parameters' gradients, or set them to zero with `set_to_none=False`."""
         for parameter in self.parameters():

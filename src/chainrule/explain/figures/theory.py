@@ -124,12 +124,12 @@ def draw_receptive_field(subject: Subject) -> Image:
         title = f"{_broken(row.path)}\n{row.kind}"
         whole = all(a <= 0 and b >= n - 1 for (a, b), n in zip(window, picture.shape[:2], strict=True))
         words = _field_words(row) + (": the whole picture" if whole else "")
-        panels.append(Panel(field_picture(picture, [window], tile=132), title, words))
+        panels.append(Panel(_margin(field_picture(picture, [window], tile=130)), title, words))
         x = subject.inputs[subject.sample : subject.sample + 1]
         g = field_gradient(subject.model, x, middle, layer=row.path)  # type: ignore[arg-type]
         shades = 255 - pictures.gray_picture(np.sqrt(g), low=0.0)
         gradients.append(
-            Panel(field_picture(shades, [window], tile=132), "", f"{100 * (g > 0).mean():.0f} % of pixels")
+            Panel(_margin(field_picture(shades, [window], tile=130)), "", f"{100 * (g > 0).mean():.0f} % of pixels")
         )
     lines = [
         "The frame is what the middle output of the layer can see; grey around the picture is padding.",
@@ -139,6 +139,11 @@ def draw_receptive_field(subject: Subject) -> Image:
     parts = [slice(k, k + 4) for k in range(0, len(panels), 4)]
     sheets = [row for part in parts for row in (Row(panels[part], tile=132), Row(gradients[part], tile=132))]
     return sheet(sheets, heading=f"Receptive fields{' of ' + subject.name if subject.name else ''}", text=lines)
+
+
+def _margin(picture: np.ndarray) -> np.ndarray:
+    """Return a picture with a pixel around it, so that the panel's edge does not hide a frame."""
+    return np.pad(picture, ((1, 1), (1, 1), (0, 0)), mode="edge")
 
 
 def _broken(path: str) -> str:
