@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from chainrule.core.errors import ChainruleWarning, DataError, MissingDataError
-from chainrule.data import DataLoader, ImageFolder, read_picture
+from chainrule.data import DataLoader, ImageFolder, Subset, read_picture
 
 
 def raises(error, message):
@@ -74,6 +74,69 @@ def test_unequal_sizes_need_a_size(root):
     ):
         ImageFolder(root).load()
     assert ImageFolder(root, size=4).load().images.shape == (7, 3, 4, 4)
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_a_loader_names_the_file_of_another_size(root, prefetch):
+    odd = root / "class10" / "img11.png"
+    Image.new("RGB", (9, 9)).save(odd)
+    first = root / "class2" / "img1.png"
+    tail = " Bring them to one shape (crop, resize or pad), or pass collate= to the loader."
+    with raises(
+        DataError,
+        "the samples of one batch must have equal shapes at [0]; "
+        f"sample 6 ({odd}) has (3, 9, 9) and sample 0 ({first}) has (3, 3, 4).{tail}",
+    ):
+        list(DataLoader(ImageFolder(root), 7, prefetch=prefetch))
+    with raises(
+        DataError,
+        "the samples of one batch must have equal shapes at [0]; "
+        f"sample 1 ({odd}) has (3, 9, 9) and sample 0 ({first}) has (3, 3, 4).{tail}",
+    ):
+        list(DataLoader(Subset(ImageFolder(root), [0, 6]), 2, prefetch=prefetch))
+
+
+def test_a_loader_names_a_truncated_picture(root):
+    bad = damaged(root / "class10" / "img0.png")
+    with pytest.raises(DataError) as caught:
+        list(DataLoader(ImageFolder(root), 2))
+    assert str(caught.value) == f"{bad} is a damaged or truncated picture: image file is truncated."
+    assert caught.value.__notes__ == ["while loading sample 3 of ImageFolder"]
+
+
+def test_a_picture_that_may_not_be_read(root, monkeypatch):
+    def refused(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Image, "open", refused)
+    path = root / "class2" / "img1.png"
+    with raises(DataError, f"{path} may not be read by this user; change its permissions."):
+        read_picture(path)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "PPM"])
+def test_no_damage_is_anything_but_a_data_error(kind):
+    """Pictures cut anywhere, and with bytes changed anywhere: a picture comes out, or an error that names the file."""
+    rng = np.random.default_rng(0)
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "maker"
+    buffer = io.BytesIO()
+    pixels = Image.fromarray(rng.integers(0, 256, (24, 20, 3), dtype=np.uint8))
+    pixels.save(buffer, kind, **({"exif": exif} if kind in ("JPEG", "PNG", "WEBP") else {}))
+    whole, errors = buffer.getvalue(), []
+    for number in range(90):
+        content = bytearray(whole)
+        if number % 3 == 0:
+            content = content[: rng.integers(0, len(content))]
+        else:
+            for place in rng.integers(0, min(len(content), (200, 10**6)[number % 3 - 1]), rng.integers(1, 6)):
+                content[place] = rng.integers(0, 256)
+        try:
+            assert read_picture(io.BytesIO(bytes(content)), name="cat.jpg").shape[0] == 3
+        except DataError as error:
+            errors.append(str(error))
+    assert len(errors) > 15
+    assert all(message.startswith("cat.jpg is ") for message in errors)
 
 
 def test_empty_class(root):

@@ -19,12 +19,12 @@ from chainrule.core.errors import DataError, notice
 __all__ = ["default_collate", "to_tensors"]
 
 
-def default_collate(samples: Sequence[Any], indices: Sequence[int] | None = None) -> Any:
+def default_collate(samples: Sequence[Any], indices: Sequence[int | str] | None = None) -> Any:
     """Stack samples of one structure into a batch of the same structure.
 
     Args:
         samples: at least one; each an array, a tensor, a number, text, or a tuple, list or dict of these.
-        indices: numbers of the samples in their data set, for error messages; default their places in the batch.
+        indices: what error messages call the samples: their numbers in the data set; default their places in the batch.
 
     Returns:
         The structure of one sample with arrays [batch, ...] for arrays and numbers (Python ints become int64, floats
@@ -42,7 +42,7 @@ def default_collate(samples: Sequence[Any], indices: Sequence[int] | None = None
     return _collate(samples, range(len(samples)) if indices is None else indices, "")
 
 
-def _collate(samples: Sequence[Any], indices: Sequence[int], place: str) -> Any:
+def _collate(samples: Sequence[Any], indices: Sequence[int | str], place: str) -> Any:
     first = samples[0]
     kind = type(first)
     if isinstance(first, str | bytes):
@@ -62,7 +62,7 @@ def _collate(samples: Sequence[Any], indices: Sequence[int], place: str) -> Any:
     return _stack(samples, indices, place)
 
 
-def _stack(samples: Sequence[Any], indices: Sequence[int], place: str) -> np.ndarray:
+def _stack(samples: Sequence[Any], indices: Sequence[int | str], place: str) -> np.ndarray:
     arrays = [np.asarray(sample) for sample in samples]
     first = arrays[0]
     for sample, array, index in zip(samples, arrays, indices):
@@ -121,7 +121,7 @@ def _at(place: str) -> str:
     return f" at {place}" if place else ""
 
 
-def _differ(what: str, place: str, index: int, given: Any, other_index: int, other: Any) -> str:
+def _differ(what: str, place: str, index: int | str, given: Any, other_index: int | str, other: Any) -> str:
     return (
         f"the samples of one batch must have equal {what}{_at(place)}; "
         f"sample {index} has {given} and sample {other_index} has {other}."

@@ -189,7 +189,9 @@ def open_picture(path: Any, name: str | None = None) -> Any:
         raise DataError(
             f"{called} is no picture that can be read; give a PNG, JPEG, BMP, GIF, TIFF or WebP file."
         ) from None
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except PermissionError:
+        raise DataError(f"{called} may not be read by this user; change its permissions.") from None
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError, Warning) as error:
         raise DataError(f"{called} is a damaged or truncated picture: {error}.") from None
 
 

@@ -13,6 +13,7 @@ arrays.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
@@ -260,7 +261,9 @@ class DataLoader:
                 error.add_note(f"while loading sample {index} of {type(self.dataset).__name__}")
                 raise
         if self.collate is None:
-            return default_collate(samples, numbers)
+            with contextlib.suppress(DataError):
+                return default_collate(samples, numbers)
+            return default_collate(samples, [_called(self.dataset, i) for i in numbers])  # the error, with names
         try:
             return self.collate(samples)
         except Exception as error:
@@ -291,6 +294,16 @@ class DataLoader:
         except Exception as error:
             error.add_note(f"in the loader's transform, for batch {number} of epoch {epoch}")
             raise
+
+
+def _called(dataset: Any, index: int) -> Any:
+    """Return what messages call a sample: its number, and its file where the data set has `paths`."""
+    inner, place = dataset, index
+    while hasattr(inner, "dataset"):
+        place = int(inner.indices[place]) if hasattr(inner, "indices") else place
+        inner = inner.dataset
+    paths = getattr(inner, "paths", None)
+    return index if paths is None else f"{index} ({paths[place]})"
 
 
 def _samples(dataset: Any) -> int:
