@@ -159,7 +159,7 @@ class _Dtype:
         """Return the dtype: whole numbers only."""
         if self.code not in ("u1", "i1", "i2", "i4", "i8") or self.order not in ("|", "<", ">"):
             raise ValueError(f"an array of {self.order}{self.code} where whole numbers must be")
-        return np.dtype(self.code).newbyteorder(self.order)
+        return np.dtype(self.order + self.code)
 
 
 class _Array:
