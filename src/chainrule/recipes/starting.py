@@ -5,7 +5,7 @@ name = "mobilenet_0.25"
 variant = "tensorflow"        what these weights need, see `models.PRETRAINED`
 stem = "imagenet"
 weights = "imagenet"          their last layer is replaced by one for the recipe's classes
-resize = 96                   the pictures are enlarged inside the step
+resize = 128                  the pictures are enlarged inside the step
 freeze_body = false           true: only the new layer learns
 """
 
