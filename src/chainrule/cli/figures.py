@@ -10,8 +10,10 @@ pictures is shown those of CIFAR-10, enlarged, where there are no others.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
+import sys
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from chainrule.models import Architecture
     from chainrule.recipes.folder import Run
 
-__all__ = ["choose", "layer_list", "list_figures", "make_subject", "write_figures"]
+__all__ = ["choose", "class_number", "layer_list", "list_figures", "make_subject", "with_choices", "write_figures"]
 
 FEW = 64  # pictures of another size than the network's, enlarged for it
 IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))  # torchvision's mean and deviation of 224x224 pictures
@@ -80,8 +82,12 @@ def _plain(files: Sequence[pathlib.Path]) -> dict[str, Any]:
         found = cifar10("test")
     except MissingDataError:
         return {"name": "chainrule"}
-    shown = found.images.transpose(0, 2, 3, 1)
-    return {"pictures": shown, "labels": found.labels, "classes": tuple(found.classes or ()), "name": "cifar10"}
+    return {
+        "pictures": _shown(found.images),
+        "labels": found.labels,
+        "classes": tuple(found.classes or ()),
+        "name": "cifar10",
+    }
 
 
 def _of_run(run: Run, files: Sequence[pathlib.Path], seed: int) -> Subject:
@@ -253,7 +259,8 @@ def write_figures(
         raise RecipeError(f"a figure is a PNG file: --out must end in .png; got {str(out)!r}.")
     for name in chosen:
         try:
-            made = draw(name, subject)
+            with _shown_at_work(name):
+                made = draw(name, subject)
         except ChainruleError as error:
             yield name, error
             continue
@@ -267,6 +274,18 @@ def write_figures(
             target.parent.mkdir(parents=True, exist_ok=True)
             atomic_write(target, buffer.getvalue())
             yield name, target
+
+
+@contextlib.contextmanager
+def _shown_at_work(name: str) -> Iterator[None]:
+    """Say on a terminal which figure is being drawn, for as long as it takes."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(f"drawing {name} ..."):
+        yield
 
 
 def with_choices(subject: Subject, target: str | None, **choices: Any) -> Subject:

@@ -53,6 +53,13 @@ class MaximisedActivation:
         inputs: the pictures found, as the network takes them: float32 [channels, ...].
         before: responses to the noise that it started from, float64 [channels].
         after: responses to the pictures found.
+
+    Example:
+        >>> import chainrule as cr
+        >>> model = cr.nn.Sequential(cr.nn.Conv2d(3, 4, 3))
+        >>> found = maximise_activation(model, "0", (3, 8, 8), channels=[2, 0], steps=2)
+        >>> found.layer, found.channels, found.inputs.shape, found.after.shape
+        ('0', (2, 0), (2, 3, 8, 8), (2,))
     """
 
     layer: str

@@ -48,6 +48,12 @@ class Attribution:
         targets: the classes explained, int64 [samples].
         predicted: the likeliest classes, int64 [samples].
         probabilities: of all classes, float64 [samples, classes].
+
+    Example:
+        >>> import chainrule as cr
+        >>> found = saliency(cr.nn.Linear(3, 2), np.ones((4, 3)), 1)
+        >>> found.method, found.values.shape, found.targets.tolist(), found.probabilities.shape
+        ('gradient', (4, 3), [1, 1, 1, 1], (4, 2))
     """
 
     method: str
@@ -68,6 +74,13 @@ class OcclusionMap:
         corners: upper left pixels of the patches: two lists of int64, [rows] and [columns].
         heat: for each pixel the drop of the patch whose middle is nearest, float64 [height, width].
         output: "probability" or "score".
+
+    Example:
+        >>> import chainrule as cr
+        >>> model = cr.nn.Sequential(cr.nn.Flatten(), cr.nn.Linear(25, 2))
+        >>> found = occlusion(model, np.ones((1, 5, 5)), 0, patch=2, stride=2)
+        >>> found.drops.shape, found.corners[0].tolist(), found.heat.shape
+        ((3, 3), [0, 2, 3], (5, 5))
     """
 
     target: int

@@ -33,6 +33,12 @@ class LayerMaps:
         layer: path of the layer.
         kind: the layer as it is written, such as "Conv2d(3, 6, kernel_size=5)".
         maps: float64 [channels, height, width].
+
+    Example:
+        >>> import chainrule as cr
+        >>> [found] = layer_maps(cr.nn.Sequential(cr.nn.Conv2d(1, 4, 3)), cr.ones((1, 1, 8, 8)))
+        >>> found.layer, found.kind, found.maps.shape
+        ('0', 'Conv2d(1, 4, kernel_size=3)', (4, 6, 6))
     """
 
     layer: str

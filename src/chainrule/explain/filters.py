@@ -33,6 +33,12 @@ class LayerFilters:
         kind: the layer as it is written, such as "Conv2d(3, 6, kernel_size=5)".
         weights: float64 [filters, channels, height, width]; channels are those that one filter reads.
         bias: float64 [filters]; zeros where the layer has none.
+
+    Example:
+        >>> import chainrule as cr
+        >>> found = layer_filters(cr.nn.Sequential(cr.nn.Conv2d(3, 6, 5, bias=False)))
+        >>> found.layer, found.kind, found.bias.tolist()
+        ('0', 'Conv2d(3, 6, kernel_size=5, bias=False)', [0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
     """
 
     layer: str

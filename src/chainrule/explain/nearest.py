@@ -41,6 +41,13 @@ class NearestPicture:
         position: (row, column) of that value in the map; None for a layer without maps.
         box: (top, left, bottom, right) of what this position sees in the picture, bottom and right excluded; the whole
             picture for a layer without maps.
+
+    Example:
+        >>> import chainrule as cr
+        >>> model = cr.nn.Sequential(cr.nn.Flatten(), cr.nn.Linear(4, 1))
+        >>> [[found]] = nearest_pictures(model, "1", np.zeros((1, 1, 2, 2)))
+        >>> found.sample, found.position, found.box
+        (0, None, (0, 0, 2, 2))
     """
 
     sample: int
