@@ -33,7 +33,8 @@ def differing(outcomes: Sequence[Contestant], tolerance: float) -> dict[str, flo
         outcomes: of all contestants; where PyTorch did not run, the first one that did is the measure.
         tolerance: relative to the largest loss: where Adam has learnt one batch by heart, the last losses are rounding.
     """
-    with_losses, measure = _measure(outcomes)
+    with_losses = [o for o in outcomes if o.losses]
+    measure = min(with_losses, key=lambda o: (o.peer != "torch", o.mode != "eager"), default=None)
     far = {f"{o.peer}/{o.mode}": distance(o.losses, measure.losses) for o in with_losses}
     spread = max((d for title, d in far.items() if title.startswith("torch/")), default=0.0)
     allowed = max(tolerance, 4 * spread) if spread <= SPREAD else tolerance
@@ -41,30 +42,32 @@ def differing(outcomes: Sequence[Contestant], tolerance: float) -> dict[str, flo
 
 
 def apart(outcomes: Sequence[Contestant], tolerance: float) -> dict[str, float]:
-    """Return the largest distance of the first four losses from PyTorch's, where it is beyond what rounding explains.
+    """Return the distance of the first four losses from PyTorch's, where it is beyond what rounding explains.
 
     For deep networks, whose gradients rounding moves by per cents: the first loss must agree to the tolerance, to each
-    later one is added a tenth of the way that the measure has come since the first.
+    later one is added a tenth of the way that the measure has come since the first. ResNet-50 on pictures of 224x224
+    sees PyTorch's two layouts 6 % of that way apart in the third step; so being near one of its modes is enough.
 
     Args:
-        outcomes: of all contestants; the measure is that of `differing`.
+        outcomes: of all contestants; the measures are PyTorch's modes, or where none ran, the first contestant.
         tolerance: relative to each loss.
     """
-    with_losses, measure = _measure(outcomes)
+    with_losses = [o for o in outcomes if o.losses]
+    measures = [o for o in with_losses if o.peer == "torch"] or with_losses[:1]
     found = {}
     for o in with_losses:
-        wanted = measure.losses[:COMPARED]
-        way = [max(abs(loss - wanted[0]) for loss in wanted[: step + 1]) for step in range(len(wanted))]
-        steps = list(zip(o.losses, wanted, way, strict=False))
-        if not all(abs(a - b) <= tolerance * abs(b) + LEARNT * learnt for a, b, learnt in steps):
-            found[f"{o.peer}/{o.mode}"] = distance(o.losses, wanted)
+        if not any(o is measure or _near(o.losses, measure.losses, tolerance) for measure in measures):
+            found[f"{o.peer}/{o.mode}"] = min(distance(o.losses, measure.losses[:COMPARED]) for measure in measures)
     return found
 
 
-def _measure(outcomes: Sequence[Contestant]) -> tuple[list[Contestant], Contestant | None]:
-    """Return the contestants that have losses, and the one that the others are held against."""
-    found = [o for o in outcomes if o.losses]
-    return found, min(found, key=lambda o: (o.peer != "torch", o.mode != "eager"), default=None)
+def _near(losses: Sequence[float], measure: Sequence[float], tolerance: float) -> bool:
+    way = 0.0
+    for loss, wanted in zip(losses[:COMPARED], measure[:COMPARED], strict=False):
+        way = max(way, abs(wanted - measure[0]))
+        if not abs(loss - wanted) <= tolerance * abs(wanted) + LEARNT * way:  # not: NaN counts
+            return False
+    return True
 
 
 def distance(losses: Sequence[float], measure: Sequence[float]) -> float:
