@@ -29,6 +29,7 @@ __all__ = [
     "called",
     "channel_at",
     "convolutions",
+    "described",
     "dtype_of",
     "evaluation",
     "floats",
@@ -67,6 +68,11 @@ def called(model: Module, x: NDArray, kinds: tuple[type, ...]) -> list[str]:
             for handle in handles:
                 handle.remove()
     return list(found)
+
+
+def described(module: Module) -> str:
+    """Return a layer as it is written in one line; of a block its class alone."""
+    return repr(module) if not list(module.children()) else type(module).__name__
 
 
 def layer_at(model: Module, path: str) -> Module:

@@ -16,7 +16,7 @@ from chainrule import nn
 from chainrule.core.context import no_grad
 from chainrule.core.errors import SettingError, ShapeError
 from chainrule.core.tensor import Tensor
-from chainrule.explain._probe import called, convolutions, floats, layer_at, probed, samples
+from chainrule.explain._probe import called, convolutions, described, floats, layer_at, probed, samples
 from chainrule.ops.convert import asarray
 
 if TYPE_CHECKING:
@@ -81,5 +81,5 @@ def layer_maps(model: Module, x: Tensor | ArrayLike, layers: Sequence[str] | Non
                 f"layer {path!r} gives out {tuple(output.shape[1:])} per sample; maps are [channels, height, width]. "
                 f"Convolutions: {', '.join(convolutions(model)) or 'none'}."
             )
-    kinds = [repr(layer_at(model, path)) for path in paths]
+    kinds = [described(layer_at(model, path)) for path in paths]
     return [LayerMaps(path, kind, floats(y)[0]) for path, kind, y in zip(paths, kinds, outputs, strict=True)]

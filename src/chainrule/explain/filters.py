@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from chainrule import nn
 from chainrule.core.errors import SettingError
-from chainrule.explain._probe import convolutions, floats, layer_at
+from chainrule.explain._probe import convolutions, described, floats, layer_at
 
 if TYPE_CHECKING:
     from chainrule.nn import Module
@@ -79,7 +79,7 @@ def layer_filters(model: Module, layer: str | None = None, shape: Sequence[int] 
         weights = floats(module.weight).reshape(module.weight.shape[0], -1, height, width)
     else:
         raise SettingError(
-            f"layer {path!r} is {module!r}, which has no filters to look at: "
+            f"layer {path!r} is {described(module)}, which has no filters to look at: "
             f"only a convolution has, or a linear layer that reads the pixels. {_available(model)}"
         )
     bias = np.zeros(len(weights)) if module.bias is None else floats(module.bias)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule import nn
+from chainrule import explain, nn
 from chainrule.core.errors import IndexRangeError, SettingError
 from chainrule.explain import figures, pictures
 from chainrule.explain.figures import Subject, _subject, responses, weights
@@ -98,6 +98,16 @@ def test_filters_of_one_or_many_channels_are_shown_by_sign(subject):
     assert {pictures.POSITIVE, pictures.NEGATIVE} <= colours(image)
     [one] = figures.draw("filters", dataclasses.replace(subject, layer="3", channel=5)).values()
     assert one.height < image.height  # a row of planes in the place of six
+
+
+def test_a_block_is_named_by_its_class_in_one_line(subject):
+    """A heading of many lines would make the figure as wide as the longest."""
+    block = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.Conv2d(2, 2, 3), nn.ReLU())
+    chosen = dataclasses.replace(subject, model=nn.Sequential(block, nn.Flatten(), nn.Linear(288, 2)), layer="0")
+    for name in ("nearest", "activation-maximisation", "feature-maps"):
+        [image] = figures.draw(name, chosen).values()
+        assert image.width < 1100, name
+    assert explain.layer_maps(chosen.model, subject.inputs[:1], ["0"])[0].kind == "Sequential"
 
 
 def test_a_channel_that_is_not_there_is_refused(subject):

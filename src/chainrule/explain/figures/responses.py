@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from chainrule import nn
 from chainrule.core.context import no_grad
 from chainrule.core.errors import ShapeError
-from chainrule.explain._probe import called, channel_at, layer_at, probed
+from chainrule.explain._probe import called, channel_at, described, layer_at, probed
 from chainrule.explain.activation_maximisation import maximise_activation
 from chainrule.explain.figures._panels import Panel, Row, sheet
 from chainrule.explain.figures._subject import class_name, every, input_range, model_of, pixels, short, unit_layers
@@ -58,7 +58,7 @@ def draw_activation_maximisation(subject: Subject) -> Image:
         which = f"{len(wanted)} of {total} channels" if len(wanted) < total else f"all {total} channels"
         tile = 320 if len(panels) == 1 else max(96, min(max(shape[-2:]), SIDE))
         rows += [
-            Row(panels[k : k + ROW], f"{path}   {layer_at(model, path)!r}   {which}" if k == 0 else "", tile)
+            Row(panels[k : k + ROW], f"{path}   {described(layer_at(model, path))}   {which}" if k == 0 else "", tile)
             for k in range(0, len(panels), ROW)
         ]
     text = [f"Gradient ascent on the pixels from noise (seed {subject.seed}), with shifts, blur and decay to grey."]
@@ -126,7 +126,7 @@ def draw_nearest(subject: Subject) -> Image:
     which = f"{len(wanted)} of {total} channels" if len(wanted) < total else f"all {total} channels"
     text = [f"{len(subject.inputs):,} pictures. Under each: the largest value of the channel's map, and the class."]
     text += ["The frame is the receptive field of that position, as far as it lies in the picture."]
-    heading = f"{subject.name}   nearest pictures   layer {path}   {layer_at(model, path)!r}   {which}"
+    heading = f"{subject.name}   nearest pictures   layer {path}   {described(layer_at(model, path))}   {which}"
     return sheet(rows, heading=heading, text=text)
 
 
