@@ -15,7 +15,6 @@ import os
 import re
 import threading
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -165,6 +164,8 @@ def compile_text(texts: Sequence[str], target: Target, *, level: int = 1) -> byt
         if workers < 2:
             codes = {n: compiled(texts[n]) for n in longest}
         else:
+            from concurrent.futures import ThreadPoolExecutor  # not loaded by `import chainrule`
+
             with ThreadPoolExecutor(workers) as pool:
                 codes = dict(zip(longest, pool.map(compiled, (texts[n] for n in longest)), strict=True))
     return _bundled([codes[n] for n in range(len(texts))])
