@@ -166,8 +166,6 @@ def compile_text(texts: Sequence[str], target: Target, *, level: int = 1) -> byt
         else:
             from concurrent.futures import ThreadPoolExecutor  # not loaded by `import chainrule`
 
-            from concurrent.futures import ThreadPoolExecutor
-
             with ThreadPoolExecutor(workers) as pool:
                 codes = dict(zip(longest, pool.map(compiled, (texts[n] for n in longest)), strict=True))
     return _bundled([codes[n] for n in range(len(texts))])
