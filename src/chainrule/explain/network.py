@@ -10,9 +10,8 @@ the mean over the positions, its gradient the sum (what a shift of the whole map
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from chainrule.autodiff import gradients
 from chainrule.core.context import enable_grad
 from chainrule.core.errors import IndexRangeError, ShapeError
 from chainrule.core.tensor import Tensor
+from chainrule.explain._probe import evaluation
 from chainrule.explain.contents import LayerRow, LayerState, LayerStates
 from chainrule.ops.convert import asarray
 
@@ -75,7 +75,7 @@ def layer_states(model: Module, x: Tensor | ArrayLike, label: int) -> LayerState
     x = _leaf(x)
     if x.ndim < 2 or x.shape[0] != 1:
         raise ShapeError(f"layer_states takes a batch of one, [1, ...]; got x of shape {x.shape}: write x[:1].")
-    with _evaluation(model), enable_grad():
+    with evaluation(model), enable_grad():
         calls, logits = _record(model, x)
         if logits.ndim != 2:
             raise ShapeError(f"layer_states takes a model whose output is [1, classes]; this one gave {logits.shape}.")
@@ -122,7 +122,7 @@ def layer_rows(model: Module, x: Tensor | ArrayLike, labels: Tensor | ArrayLike)
     x = _leaf(x)
     if not x.ndim or not x.shape[0]:
         raise ShapeError(f"layer_rows takes samples [batch, ...], at least one; got x of shape {x.shape}.")
-    with _evaluation(model), enable_grad():
+    with evaluation(model), enable_grad():
         calls, logits = _record(model, x)
         loss = nn.functional.cross_entropy(logits, labels if isinstance(labels, Tensor) else asarray(labels))
         parameters = [p for call in calls for p in call.module.parameters() if p.requires_grad]
@@ -157,18 +157,6 @@ def first_layer_pictures(model: Module, shape: tuple[int, int]) -> Floats | None
 def _leaf(x: Tensor | ArrayLike) -> Tensor:
     """Return the samples as a new leaf that wants a gradient; the caller's tensor stays as it is."""
     return asarray(x.numpy() if isinstance(x, Tensor) else x).requires_grad_()
-
-
-@contextlib.contextmanager
-def _evaluation(model: Module) -> Iterator[None]:
-    """Put the model into eval mode for a block, then each module back into its own mode."""
-    before = [(module, module.training) for _, module in model.named_modules()]  # outermost first
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in before:
-            module.train(training)
 
 
 def _record(model: Module, x: Tensor) -> tuple[list[Call], Tensor]:

@@ -149,6 +149,7 @@ class Distances(nn.Module):
 
 
 def output_codes(num_classes: int) -> Tensor:
+    """Return the codes of the outputs, float32 [num_classes, 84]: drawn digits for ten classes, else random signs."""
     if num_classes == 10:
         return asarray(np.array([[1.0 if c == "#" else -1.0 for c in digit] for digit in DIGITS], np.float32))
     return random.bernoulli(0.5, (num_classes, 84), dtype="float32") * 2.0 - 1.0

@@ -160,7 +160,7 @@ def compile_text(texts: Sequence[str], target: Target, *, level: int = 1) -> byt
                 return _emitted(_machine(target, level), module)
 
         longest = sorted(range(len(texts)), key=lambda n: -len(texts[n]))  # first, so that no core waits at the end
-        workers = min(len(texts), _cpus())
+        workers = min(len(texts), system.usable_cores())
         if workers < 2:
             codes = {n: compiled(texts[n]) for n in longest}
         else:
@@ -183,10 +183,6 @@ def assembly(texts: Sequence[str], target: Target, *, level: int = 1) -> str:
 
 def _defined(texts: Sequence[str]) -> frozenset[str]:
     return frozenset(name for text in texts for name in _DEFINED.findall(text))
-
-
-def _cpus() -> int:
-    return os.cpu_count() or 1
 
 
 def _bundled(codes: Sequence[bytes]) -> bytes:
@@ -232,7 +228,7 @@ def _compiling(texts: Sequence[str]) -> Iterator[None]:
     """Hold the lock around LLVM, where there is memory for what it is to do."""
     least, each, longest = _RESERVE
     functions = sorted(len(function) for text in texts for function in text.split("\ndefine "))
-    size = least + each * sum(functions) + longest * sum(functions[-_cpus() :])
+    size = least + each * sum(functions) + longest * sum(functions[-system.usable_cores() :])
     if not system.can_reserve(size):
         raise MemoryError(f"compiling needs about {size >> 20} MB of memory, which the system refuses.")
     with _lock:
