@@ -19,6 +19,7 @@ from chainrule.compiler.jit import jit
 from chainrule.core.context import no_grad
 from chainrule.core.errors import IndexRangeError, SettingError, ShapeError, nearest
 from chainrule.core.tensor import Tensor
+from chainrule.nn._modes import evaluation
 from chainrule.ops.convert import asarray
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ __all__ = [
     "convolutions",
     "described",
     "dtype_of",
-    "evaluation",
     "floats",
     "layer_at",
     "probed",
@@ -84,18 +84,6 @@ def layer_at(model: Module, path: str) -> Module:
     listed = ", ".join(others[:LISTED]) + (", ..." if len(others) > LISTED else "")
     hint = nearest(path, [name for name in known if name]) or "."
     raise SettingError(f"there is no layer {path!r}{hint} Layers with weights: {listed or 'none'}.")
-
-
-@contextlib.contextmanager
-def evaluation(model: Module) -> Iterator[None]:
-    """Put the model into eval mode for a block, then each module back into its own mode."""
-    before = [(module, module.training) for _, module in model.named_modules()]  # outermost first
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in before:
-            module.train(training)
 
 
 @contextlib.contextmanager

@@ -23,8 +23,9 @@ from chainrule.core.context import no_grad
 from chainrule.core.errors import IndexRangeError, SettingError, ShapeError
 from chainrule.core.random import Generator
 from chainrule.core.tensor import Tensor
-from chainrule.explain._probe import batches, evaluation, floats, samples
+from chainrule.explain._probe import batches, floats, samples
 from chainrule.nn._checks import choice, integer, number
+from chainrule.nn._modes import evaluation
 from chainrule.ops import sum
 from chainrule.ops.convert import asarray
 from chainrule.ops.random import normal

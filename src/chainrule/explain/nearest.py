@@ -18,7 +18,8 @@ from numpy.typing import ArrayLike
 
 from chainrule.core.errors import SettingError
 from chainrule.core.tensor import Tensor
-from chainrule.explain._probe import batches, channel_at, evaluation, probed, samples
+from chainrule.explain._probe import batches, channel_at, probed, samples
+from chainrule.nn._modes import evaluation
 from chainrule.ops import argmax, reshape
 from chainrule.ops import max as largest
 

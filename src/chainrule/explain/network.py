@@ -23,8 +23,8 @@ from chainrule.autodiff import gradients
 from chainrule.core.context import enable_grad
 from chainrule.core.errors import IndexRangeError, ShapeError
 from chainrule.core.tensor import Tensor
-from chainrule.explain._probe import evaluation
 from chainrule.explain.contents import LayerRow, LayerState, LayerStates
+from chainrule.nn._modes import evaluation
 from chainrule.ops.convert import asarray
 
 if TYPE_CHECKING:

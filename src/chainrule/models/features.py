@@ -29,6 +29,7 @@ from chainrule.core.tensor import Tensor
 from chainrule.data import ArrayDataset
 from chainrule.data.dataset import arrays_behind
 from chainrule.nn._checks import integer
+from chainrule.nn._modes import evaluation
 from chainrule.nn.module import Module
 from chainrule.ops import asarray
 
@@ -119,14 +120,9 @@ def _outputs(
             return body(x if transform is None else transform(x))
 
     step = jit(run) if compiled else run
-    modes = [(part, part.training) for part in body.modules()]
-    body.eval()
-    try:
+    with evaluation(body):
         for start, x in batches:
             yield start, step(asarray(x)).numpy()
-    finally:
-        for part, training in modes:
-            part.training = training
 
 
 # ------------------------------------------------------------------------------------------------ on the disk

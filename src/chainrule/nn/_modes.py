@@ -5,11 +5,13 @@ A frozen part can be held in eval mode: then `train()` passes it by, so that its
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 from chainrule.nn._walk import Walk
 
-__all__ = ["Modes"]
+__all__ = ["Modes", "evaluation"]
 
 Self = TypeVar("Self", bound="Modes")
 
@@ -77,3 +79,15 @@ class Modes(Walk):
             module.__dict__["_held"] = held
         if held:
             self.eval()
+
+
+@contextlib.contextmanager
+def evaluation(model: Modes) -> Iterator[None]:
+    """Put the model into eval mode for a block, then each module back into its own mode."""
+    before = [(module, module.training) for _, module in model.named_modules()]  # outermost first
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in before:
+            module.train(training)

@@ -11,12 +11,13 @@ from chainrule import nn
 from chainrule.core.context import no_grad
 from chainrule.core.errors import SettingError
 from chainrule.explain import pictures
-from chainrule.explain._probe import called, channel_at, evaluation, floats, layer_at
+from chainrule.explain._probe import called, channel_at, floats, layer_at
 from chainrule.explain.feature_maps import LayerMaps, layer_maps
 from chainrule.explain.figures._panels import Panel, Row, sheet
 from chainrule.explain.figures._subject import bar, enlarged, every, model_of, sample_panel, short, with_bar
 from chainrule.explain.figures.registry import Subject, figure
 from chainrule.explain.filters import LayerFilters, layer_filters
+from chainrule.nn._modes import evaluation
 from chainrule.ops.convert import asarray
 
 if TYPE_CHECKING:
