@@ -202,13 +202,14 @@ def plan_contraction(
         pairs: whether it multiplies and adds pairs of bfloat16 (AVX512-BF16, which flushes denormal numbers); others
             widen bfloat16 as they load it.
         streams: whether the epilogue reads or writes memory that no cache holds: then a unit is whole rows of results,
-            which lie side by side.
+            which lie side by side, if a cache holds B.
     """
     if any(x.extent == 0 for x in (*spec.batch, *spec.rows, *spec.columns)):
         return _empty(spec, lanes, registers, fma)
     sums = merged(spec.sums)
     plans = [_plan(spec, lanes, registers, fma, sums, name) for name in _strategies(spec, sums, pairs)]
-    if streams and spec.columns[-1].b == 1 and spec.kind == spec.a_kind == spec.b_kind:
+    whole = _BYTES[spec.kind] * math.prod(x.extent for x in (*spec.columns, *sums))
+    if streams and whole <= _LEVEL2 and spec.columns[-1].b == 1 and spec.kind == spec.a_kind == spec.b_kind:
         plan = _plan(spec, lanes, registers, fma, sums, "outer product")
         if plan.blocks == 1 and plan.rows.boxes >= 8:
             units = math.prod(x.extent for x in spec.batch) * plan.rows.boxes

@@ -283,7 +283,10 @@ def convolution_weight_gradient(s: Scheduler, e: Equation) -> None:
     else:  # vectors run along the output channels: an update in the weight's own order would be scattered
         gap = ((0, s.lanes), *((0, 0),) * (len(dw.shape) - 1))  # rows a power of 2 apart share few places in the cache
         view = s.views[dw] = placed(dw.shape, dw.type.dtype.short, (*range(1, len(dw.shape)), 0), gap)
-    emit(s, e, left, right, (g.group,), rows, (g.outputs,), (g.n, *places), view, at, accumulator(e), joinable)
+    columns: tuple[Expr, ...] = (g.outputs,)
+    if joinable and strides[1] == 1 and view.strides[1] == 1:  # vectors along the weight's own order: so is its update
+        left, right, rows, columns = right, left, columns, rows
+    emit(s, e, left, right, (g.group,), rows, columns, (g.n, *places), view, at, accumulator(e), joinable)
 
 
 def convolution_input_gradient(s: Scheduler, e: Equation) -> None:
