@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMS"]
 
+TAPS = 9  # of a kernel of few channels whose gradients are summed together
+
 
 class Operand(NamedTuple):
     """Where an operand's elements lie: a buffer, the place of the first, and a stride per axis variable."""
@@ -418,10 +420,19 @@ def _depthwise(s: Scheduler, e: Equation, g: Geometry, places: Sequence[Expr]) -
     shifted = _bordered(view_x, g.low, e.attributes["padding"])
     value = k.mul(
         k.cast(shifted.load((g.n, source, *at)), accumulator(e)),
-        k.cast(s.element(w, (out, g.inputs, *g.kernel)), accumulator(e)),
+        k.cast(_taps(s, w).load((out, g.inputs, *g.kernel)), accumulator(e)),
     )
     view = s.allocate(y)
     _reduce(s, value, (g.n, *places, out), (*g.kernel, g.inputs), view, (g.n, out, *places))
+
+
+def _taps(s: Scheduler, w: Variable) -> View:
+    """Return a copy of the weights with the output channels side by side."""
+    key = (w, "taps")
+    if key not in s.layouts.copies:
+        view = s.layouts.copies[key] = placed(w.shape, w.type.dtype.short, (*range(2, len(w.shape)), 1, 0))
+        s.fill(view, lambda at: s.element(w, at))
+    return s.layouts.copies[key]
 
 
 def _bordered(view: View, low: Sequence[int], padding: Sequence[tuple[int, int]]) -> View:
@@ -432,19 +443,35 @@ def _bordered(view: View, low: Sequence[int], padding: Sequence[tuple[int, int]]
 
 
 def _depthwise_weights(s: Scheduler, e: Equation, g: Geometry, places: Sequence[Expr]) -> None:
+    """Sums over all places, those of a few taps together: the images are passed over once."""
     x, dy = e.inputs
     (dw,) = e.outputs
     out = expr.axis(dw.shape[0])
     group, _ = k.divmod(out, g.outputs.data[1])
-    view_x = image(s, x, e.attributes["padding"])
-    source = k.add(k.mul(group, expr.index(g.inputs.data[1])), g.inputs)
-    rules = zip(places, g.kernel, g.stride, g.dilation, strict=True)
-    at = [k.add(k.mul(q, expr.index(st)), k.mul(r, expr.index(d))) for q, r, st, d in rules]
+    view_x, kind = image(s, x, e.attributes["padding"]), accumulator(e)
     shifted = _bordered(view_x, g.low, e.attributes["padding"])
-    kind = accumulator(e)
-    value = k.mul(k.cast(shifted.load((g.n, source, *at)), kind), k.cast(s.element(dy, (g.n, out, *places)), kind))
+    one = k.cast(s.element(dy, (g.n, out, *places)), kind)
+    taps, left = _together((*g.kernel, g.inputs))
+    values: list[Expr] = []
+    for tap in taps:
+        source = k.add(k.mul(group, expr.index(g.inputs.data[1])), tap[-1])
+        rules = zip(places, tap, g.stride, g.dilation, strict=False)
+        at = [k.add(k.mul(q, expr.index(st)), k.mul(r, expr.index(d))) for q, r, st, d in rules]
+        values.append(k.mul(k.cast(shifted.load((g.n, source, *at)), kind), one))
     view = s.allocate(dw)
-    _reduce(s, value, (*g.kernel, g.inputs, out), (g.n, *places), view, (out, g.inputs, *g.kernel))
+    ones = _ones([g.n, *places, *left, out])
+    values = [expr.rebuild(v, ones.get) for v in values]
+    targets = [tuple(expr.rebuild(i, ones.get) for i in (out, tap[-1], *tap[:-1])) for tap in taps]
+    s.reductions("add", values, _plain((*left, out)), _plain((g.n, *places)), view, targets)
+
+
+def _together(axes: Sequence[Expr]) -> tuple[list[tuple[Expr, ...]], tuple[Expr, ...]]:
+    """Return the indices of taps whose sums registers hold, and the axes that are left to loops."""
+    inside, left = [], list(axes)
+    while left and math.prod(v.data[1] for v in (*inside, left[-1])) <= TAPS:
+        inside.insert(0, left.pop())
+    taps = itertools.product(*(range(v.data[1]) for v in inside))
+    return [(*left, *map(expr.index, tap)) for tap in taps], tuple(left)
 
 
 def _depthwise_back(s: Scheduler, e: Equation, g: Geometry) -> None:
@@ -453,7 +480,7 @@ def _depthwise_back(s: Scheduler, e: Equation, g: Geometry) -> None:
     channel = expr.axis(dx.shape[1])
     group, within = k.divmod(channel, g.inputs.data[1])
     halo = gradient_halo(e.attributes["size"], dy.shape[2:], e, w.shape[2:])
-    view_dy = image(s, dy, halo)
+    view_dy, taps_w = image(s, dy, halo), _taps(s, w)
     view = s.allocate(dx)
     phases = [_phases(*rule) for rule in zip(dx.shape[2:], g.kernel, g.stride, g.low, g.dilation, strict=True)]
     shifted = _bordered(view_dy, tuple(a for a, _ in halo), halo)
@@ -474,7 +501,7 @@ def _depthwise_back(s: Scheduler, e: Equation, g: Geometry) -> None:
             tap_at.append(k.add(k.mul(tap, expr.index(step[0])), expr.index(reached[0][0])))
             source.append(k.add(k.add(k.mul(tap, expr.index(step[1])), place), expr.index(reached[0][1] + low)))
         value = k.mul(
-            k.cast(shifted.load((g.n, out, *source)), kind), k.cast(s.element(w, (out, within, *tap_at)), kind)
+            k.cast(shifted.load((g.n, out, *source)), kind), k.cast(taps_w.load((out, within, *tap_at)), kind)
         )
         _reduce(s, value, (g.n, *fresh, channel), (*taps, g.outputs), view, (g.n, channel, *at))
     if not covered:

@@ -416,10 +416,23 @@ class Scheduler:
         target: tuple[Expr, ...],
     ) -> None:
         """Combine `value` over the axes `summed`, and store it at `target` for each point of `outer`."""
+        self.reductions(combine, [value], outer, summed, view, [target])
+
+    def reductions(
+        self,
+        combine: str,
+        values: Sequence[Expr],
+        outer: tuple[Expr, ...],
+        summed: tuple[Expr, ...],
+        view: View,
+        targets: Sequence[tuple[Expr, ...]],
+    ) -> None:
+        """Combine each of some values over the same axes in one pass, and store it at its target."""
         if not summed:
-            self.merger.item(outer, (), [Store(view, target, k.cast(value, view.buffer.kind))], None)
+            for value, target in zip(values, targets, strict=True):
+                self.merger.item(outer, (), [Store(view, target, k.cast(value, view.buffer.kind))], None)
             return
-        inner = _innermost(value, (*outer, *summed))
+        inner = _innermost(values[0], (*outer, *summed))
         columns = bool(outer) and inner is not None and any(inner is v for v in outer)
         if columns:  # neighbours in a vector are different sums: that axis comes last
             outer = (*[v for v in outer if v is not inner], inner)  # type: ignore[assignment]
@@ -430,32 +443,34 @@ class Scheduler:
             if units < 8 and size * max(units, 1) * (self.lanes if columns else 1) >= SPLIT
             else None
         )
-        wide = "f32" if value.kind == "bf16" else value.kind
-        value = k.cast(value, wide)
+        wide = "f32" if values[0].kind == "bf16" else values[0].kind
+        values = [k.cast(value, wide) for value in values]
         if parts is not None:
             first, rest, replace = parts
-            value = expr.rebuild(value, lambda e: replace.get(e))
-            shape = (_extent(first), *[_extent(v) for v in outer])
-            middle = self.temporary(wide, shape)
-            self._sum(combine, value, (first, *outer), rest, middle, (first, *outer), outer[-1] if columns else None)
-            value = middle.load((first, *outer))
+            values = [expr.rebuild(value, lambda e: replace.get(e)) for value in values]
+            middle = self.temporary(wide, (_extent(first), len(values), *[_extent(v) for v in outer]))
+            places = [(first, expr.index(i), *outer) for i in range(len(values))]
+            self._sums(combine, values, (first, *outer), rest, middle, places, outer[-1] if columns else None)
+            values = [middle.load(place) for place in places]
             summed = (first,)
             columns = bool(outer)
-        self._sum(combine, value, outer, summed, view, target, outer[-1] if columns else None)
+        self._sums(combine, values, outer, summed, view, targets, outer[-1] if columns else None)
 
-    def _sum(
+    def _sums(
         self,
         combine: str,
-        value: Expr,
+        values: Sequence[Expr],
         outer: tuple[Expr, ...],
         summed: tuple[Expr, ...],
         view: View,
-        target: tuple[Expr, ...],
+        targets: Sequence[tuple[Expr, ...]],
         lanes: Expr | None,
     ) -> None:
-        total = expr.symbol(value.kind)
-        result = k.cast(total, view.buffer.kind)
-        self.merger.item(outer, summed, [Sum(total, combine, value), Store(view, target, result)], lanes)
+        totals = [expr.symbol(value.kind) for value in values]
+        sums = [Sum(total, combine, value) for total, value in zip(totals, values, strict=True)]
+        results = [k.cast(total, view.buffer.kind) for total in totals]
+        stores = [Store(view, at, result) for at, result in zip(targets, results, strict=True)]
+        self.merger.item(outer, summed, [*sums, *stores], lanes)
 
     def _parts(self, summed: tuple[Expr, ...]) -> tuple[Expr, tuple[Expr, ...], dict[Expr, Expr]] | None:
         """Return a part of the summed space whose pieces are summed on their own, the rest, and what changes."""

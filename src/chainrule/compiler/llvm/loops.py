@@ -26,6 +26,7 @@ PIECE = 4096  # elements of a long axis that a thread takes at once, at least
 RUN = 32  # terms that are added one to the other; a longer sum is one of such sums, and rounds less
 APART = 16  # terms that are worth a sum of their own
 VECTORS = 4  # vectors of columns that are summed together; and partial sums of a row
+SUMS = 24  # sums that registers hold
 _BYTES = {"f64": 8, "i64": 8, "u64": 8}
 Statements = list[Store | Sum]
 
@@ -71,7 +72,8 @@ def plan_loops(kernel: Loops, lanes: int) -> Plan:
     outer = kernel.outer
     if kernel.lanes is not None:
         n = _extent(outer[-1])
-        vectors = max(1, min(VECTORS, n // lanes))
+        most = max(sum(isinstance(s, Sum) for s in stage.statements) for stage in stages)
+        vectors = max(1, min(VECTORS, n // lanes, SUMS // max(most, 1)))
         units = math.prod(_extent(v) for v in outer[:-1]) * -(-n // (vectors * lanes))
         return Plan(kernel, outer, stages, "columns", units, vectors, lanes)
     if len(stages) == 1 and not any(isinstance(s, Sum) for s in stages[0].statements):
@@ -315,6 +317,9 @@ def _statements(
             code.store(s)
             continue
         total = next(values)
+        if s.combine == "add" and s.value.op == "mul" and total.type.is_float:
+            new.append(_multiplied(code, s.value, total, mask))
+            continue
         value = code.value(s.value)
         if value.type.lanes < total.type.lanes:
             value = code.b.splat(value, total.type.lanes)
@@ -322,6 +327,15 @@ def _statements(
             value = code.b.select(mask, value, identity(code.b, s.combine, s.value.kind, value.type.lanes))
         new.append(combine(code, s.combine, s.value.kind)(total, value))
     return new
+
+
+def _multiplied(code: Code, product: Expr, total: Value, mask: Value | None) -> Value:
+    """Return a sum with one more product, rounded once where the machine can."""
+    b = code.b
+    factors = [code.value(x) for x in product.args]
+    x, y = (b.splat(v, total.type.lanes) if v.type.lanes < total.type.lanes else v for v in factors)
+    new = b.fma(x, y, total)
+    return new if mask is None else b.select(mask, new, total)
 
 
 # ---------------------------------------------------------------------------------------------------- plain
