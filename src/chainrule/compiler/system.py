@@ -24,11 +24,15 @@ __all__ = [
     "can_execute",
     "can_reserve",
     "distrust",
+    "function_address",
     "futex_number",
     "has_function",
     "interrupts_wait",
+    "make_executable",
     "peak_memory",
     "permanent_memory",
+    "release",
+    "reserve",
     "signals_blocked",
     "usable_cores",
 ]
@@ -89,6 +93,12 @@ def has_function(name: str) -> bool:
     return os.name != "posix" or hasattr(_libc(), name)
 
 
+def function_address(name: str) -> int | None:
+    """Return where a function of a library of this process lies, or None."""
+    function = getattr(_libc(), name, None)
+    return None if function is None else ctypes.cast(function, ctypes.c_void_p).value
+
+
 def can_execute() -> bool:
     """Return whether memory that was written may be made executable, which some hardened systems refuse.
 
@@ -96,18 +106,48 @@ def can_execute() -> bool:
     """
     if os.name != "posix":
         return True
-    libc = _libc()
+    try:
+        page = reserve(_PAGE)
+    except MemoryError:
+        return False
+    allowed = make_executable(page, b"")
+    release(page, _PAGE)
+    return allowed
+
+
+@functools.cache
+def _maps() -> ctypes.CDLL:
+    """Return the C library with the types of what asks for memory: addresses are 64-bit numbers."""
+    libc = ctypes.CDLL(None, use_errno=True)
     libc.mmap.restype = ctypes.c_void_p
     libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
-    libc.mprotect.argtypes = libc.munmap.argtypes = None
+    libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    return libc
+
+
+def reserve(size: int) -> int:
+    """Return the address of `size` bytes of new memory, to be written to and then made executable.
+
+    Raises:
+        MemoryError: the system gives none.
+    """
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-    page = libc.mmap(None, _PAGE, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0)
-    if page is None or page == ctypes.c_void_p(-1).value:
-        return False
-    page, size = ctypes.c_void_p(page), ctypes.c_size_t(_PAGE)
-    allowed = libc.mprotect(page, size, mmap.PROT_READ | mmap.PROT_EXEC) == 0
-    libc.munmap(page, size)
-    return allowed
+    address = _maps().mmap(None, max(size, 1), mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0)
+    if address is None or address == ctypes.c_void_p(-1).value:
+        raise MemoryError(f"the system refuses {size} bytes of memory.")
+    return address
+
+
+def make_executable(address: int, content: bytes | bytearray) -> bool:
+    """Write code into memory from `reserve`, for good; return whether the system lets it run."""
+    ctypes.memmove(address, (ctypes.c_char * len(content)).from_buffer_copy(content), len(content))
+    return _maps().mprotect(address, max(len(content), 1), mmap.PROT_READ | mmap.PROT_EXEC) == 0
+
+
+def release(address: int, size: int) -> None:
+    """Give memory from `reserve` back."""
+    _maps().munmap(address, max(size, 1))
 
 
 def can_reserve(size: int) -> bool:

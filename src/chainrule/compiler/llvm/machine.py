@@ -1,8 +1,9 @@
 """From LLVM's text to machine code: instruction sets, compilation, and code that is ready to be called.
 
 Code is generated without LLVM's middle passes: on hand-tiled kernels they doubled the time and gained nothing. The
-object code holds no absolute address; `Loaded` places it in memory and says where its functions are. Instruction sets
-come from the CPU's feature flags alone: under virtualisation its name can be wrong.
+object code holds no absolute address; `Loaded` places it in memory and says where its functions are. On Linux x86-64
+it is linked when it is made and placed without LLVM (see `linking`); elsewhere LLVM's loader does that at each start.
+Instruction sets come from the CPU's feature flags alone: under virtualisation its name can be wrong.
 
 LLVM ends the process where it gets no memory or the system refuses executable memory, so both are asked for first.
 """
@@ -14,11 +15,13 @@ import functools
 import os
 import re
 import threading
+import weakref
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from chainrule.compiler import system
+from chainrule.compiler.llvm.linking import is_image, link, place
 from chainrule.core.config import target_word
 from chainrule.core.errors import MachineError
 
@@ -168,7 +171,8 @@ def compile_text(texts: Sequence[str], target: Target, *, level: int = 1) -> byt
 
             with ThreadPoolExecutor(workers) as pool:
                 codes = dict(zip(longest, pool.map(compiled, (texts[n] for n in longest)), strict=True))
-    return _bundled([codes[n] for n in range(len(texts))])
+    objects = [codes[n] for n in range(len(texts))]
+    return link(objects) or _bundled(objects)
 
 
 def assembly(texts: Sequence[str], target: Target, *, level: int = 1) -> str:
@@ -294,8 +298,15 @@ class Loaded:
             )
         if not system.can_reserve((16 << 20) + 4 * len(code)):
             raise MemoryError(f"loading {len(code)} bytes of code needs more memory than the system gives.")
-        with _lock:
-            self._engine = self._place(code)
+        self._functions: dict[str, int] = {}
+        self._engine: Any = None
+        if is_image(code):
+            address, size, self._functions = place(code)
+            end = weakref.finalize(self, system.release, address, size)
+            end.atexit = False  # other threads may still run it
+        else:
+            with _lock:
+                self._engine = self._place(code)
 
     @staticmethod
     def _place(code: bytes) -> Any:
@@ -323,8 +334,10 @@ class Loaded:
         Raises:
             MachineError: the code has no function of this name.
         """
-        with _lock:
-            address = self._engine.get_function_address(name)
+        address = self._functions.get(name)
+        if address is None and self._engine:
+            with _lock:
+                address = self._engine.get_function_address(name)
         if not address:
             raise MachineError(f"the code has no function {name!r}.")
         return address
