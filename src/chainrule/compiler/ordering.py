@@ -2,7 +2,9 @@
 
 Kernels come as the graph made them, each after what it reads. An output that takes over the memory of a state input is
 written after everyone has read that input, and after every check that may stop the step: a step that stops changes no
-state. Where that order is impossible (two states that swap), the output gets memory of its own.
+state. Where that order is impossible (two states that swap), the output gets memory of its own. An update of state that
+is the only one to read a large gradient comes as soon as it can, not at the end of the step: the gradient is still in a
+cache, and its memory is free for the next.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from chainrule.core.graph import GraphError
 __all__ = ["ordered", "plan_arena", "prepare"]
 
 WORTH_KEEPING = 1 << 16  # bytes of results that are worth a look at each call whether they still hold
+EARLY = 1 << 18  # bytes of temporaries from which an update that ends them is worth a barrier of its own
 ALIGN = 128  # bytes between the starts of two buffers: a pair of cache lines
 
 
@@ -28,7 +31,7 @@ def ordered(kernels: Sequence[Kernel]) -> list[Kernel]:
     _separate(kernels)
     while True:
         edges = _edges(kernels)
-        order = _sorted(kernels, edges)
+        order = _sorted(kernels, edges, _early(kernels))
         if order is not None:
             return order
         waiting = [buffer for n in _circles(edges) for buffer in kernels[n].writes if buffer.state is not None]
@@ -108,23 +111,37 @@ def _edges(kernels: Sequence[Kernel]) -> dict[int, set[int]]:
     return before
 
 
-def _sorted(kernels: Sequence[Kernel], before: dict[int, set[int]]) -> list[Kernel] | None:
-    """Return the kernels in the first possible order, or None where there is none."""
+def _early(kernels: Sequence[Kernel]) -> set[int]:
+    """Return the kernels that only update state, and are the only ones to read what takes much memory until then."""
+    readers: dict[Buffer, int] = {}
+    for kernel in kernels:
+        for buffer in kernel.reads:
+            readers[buffer] = readers.get(buffer, 0) + 1
+    return {
+        n
+        for n, kernel in enumerate(kernels)
+        if all(b.state is not None for b in kernel.writes)
+        and sum(b.nbytes for b in kernel.reads if b.place == "arena" and readers[b] == 1) >= EARLY
+    }
+
+
+def _sorted(kernels: Sequence[Kernel], before: dict[int, set[int]], early: Collection[int]) -> list[Kernel] | None:
+    """Return the kernels in the first possible order, `early` ones as soon as possible; None where there is none."""
     after: dict[int, list[int]] = {n: [] for n in before}
     waiting = {n: len(b) for n, b in before.items()}
     for n, earlier in before.items():
         for m in earlier:
             after[m].append(n)
-    ready = [n for n, count in waiting.items() if count == 0]
+    ready = [(n not in early, n) for n, count in waiting.items() if count == 0]
     heapq.heapify(ready)
     order: list[Kernel] = []
     while ready:
-        n = heapq.heappop(ready)
+        _, n = heapq.heappop(ready)
         order.append(kernels[n])
         for m in after[n]:
             waiting[m] -= 1
             if not waiting[m]:
-                heapq.heappush(ready, m)
+                heapq.heappush(ready, (m not in early, m))
     return order if len(order) == len(kernels) else None
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from chainrule.compiler import system
 from chainrule.compiler.executor import ReferenceExecutor
 from chainrule.compiler.kernels import Call, View
 from chainrule.compiler.llvm import step as llvm_step
@@ -25,14 +26,17 @@ from chainrule.ops.printing import quiet
 __all__ = ["Memory", "NativeExecutor"]
 
 ALIGN = 128
+LARGE_PAGE = 2 << 20  # bytes; from twice that on, memory starts at such a page
 PER_MICROSECOND = 20_000.0  # units of cost that one thread does in a microsecond
 
 
 def aligned(nbytes: int) -> tuple[np.ndarray, int]:
     """Return bytes whose first is at a multiple of `ALIGN`, and its address."""
-    raw = np.empty(nbytes + ALIGN, np.uint8)
-    start = -raw.ctypes.data % ALIGN
-    return raw, raw.ctypes.data + start
+    if nbytes >= 2 * LARGE_PAGE:
+        raw, each = np.frombuffer(system.new_pages(nbytes + LARGE_PAGE), np.uint8), LARGE_PAGE
+    else:
+        raw, each = np.empty(nbytes + ALIGN, np.uint8), ALIGN
+    return raw, raw.ctypes.data + -raw.ctypes.data % each
 
 
 class NativeExecutor:

@@ -29,6 +29,7 @@ __all__ = [
     "has_function",
     "interrupts_wait",
     "make_executable",
+    "new_pages",
     "peak_memory",
     "permanent_memory",
     "release",
@@ -157,6 +158,25 @@ def can_reserve(size: int) -> bool:
     except (OSError, MemoryError, ValueError):
         return False
     return True
+
+
+def new_pages(size: int) -> mmap.mmap:
+    """Return zero bytes of this process alone, which the system gives as they are touched, by large pages where it can.
+
+    malloc may hand out what was used before, or let large pages grow over what nobody will touch.
+
+    Raises:
+        MemoryError: the system gives none.
+    """
+    try:
+        private = (mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS,) if os.name == "posix" else ()
+        pages = mmap.mmap(-1, size, *private)
+    except (OSError, OverflowError, ValueError):
+        raise MemoryError(f"the system refuses {size} bytes of memory.") from None
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):  # a kernel without them
+            pages.madvise(mmap.MADV_HUGEPAGE)
+    return pages
 
 
 def permanent_memory(size: int) -> int:
