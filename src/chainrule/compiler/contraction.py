@@ -121,6 +121,16 @@ class ContractionPlan:
         return -(-self.columns.boxes // self.unit_panels)
 
     @property
+    def stretch(self) -> int:
+        """Units along the rows that follow one another with the same panels, before the next panels follow.
+
+        All of them, unless panels differ: threads would take panels of their own, and some of them little work.
+        """
+        if self.columns.edge is None and self.columns.boxes % self.unit_panels == 0:
+            return self.row_groups
+        return self.row_groups // next((n for n in (4, 2, 3, 5, 7) if self.row_groups % n == 0), 1)
+
+    @property
     def packs(self) -> bool:
         """Whether panels of B are copied into scratch."""
         return self.strategy.startswith("packed") and self.piece > 0
@@ -252,7 +262,7 @@ def _plan(
             registers=registers - (0 if fma else 1), batch=batch if spec.flops > _SHARED else 0,
         )  # fmt: skip
     block = _BLOCK if rows.boxes > 4 else 2 * _BLOCK  # few rows read no panel often
-    outer, piece = _blocks(sums, columns.size * lanes * size, lanes if dots else 1 + pairs, size, block)
+    outer, piece = _blocks(sums, columns.size * lanes * size // (1 + pairs), lanes if dots else 1 + pairs, size, block)
     run_axis, run = _runs(sums, outer, piece, lanes if dots else 1 + pairs)
     inner = sums[-1].extent if outer < len(sums) - 1 else piece
     inner = run if run and run_axis == len(sums) - 1 else inner
@@ -311,7 +321,8 @@ def _blocks(sums: tuple[Axis, ...], step_bytes: int, step: int, size: int, block
     if length == 0:
         return 0, 0
     far = step > 2 or _far([x.b for x in sums], size)
-    if length * step_bytes <= _LEVEL2 // 2 and (length <= (4 if step > 2 else 3) * block or not far):
+    most = {1: 3, 2: 9}.get(step, 4) * block  # of single terms, pairs, vectors
+    if length * step_bytes <= _LEVEL2 // 2 and (length <= most or not far):
         return 0, sums[0].extent
     inner, outer = 1, len(sums)
     while outer and inner * sums[outer - 1].extent <= block:

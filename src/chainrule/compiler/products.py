@@ -267,7 +267,12 @@ def convolution_weight_gradient(s: Scheduler, e: Equation) -> None:
     if e.attributes["groups"] > 1 and g.inputs.data[1] * g.outputs.data[1] < 16:
         _depthwise_weights(s, e, g, places)
         return
-    view_x, view_dy = image(s, x, e.attributes["padding"]), image(s, dy, ((0, 0),) * len(places), 1)
+    joinable = g.groups == 1 and math.prod(dw.shape[2:]) == 1
+    across = joinable and x.shape[1] >= FEW  # vectors along the weight's own order: its update joins the product
+    inner = 1 if across else None
+    if not across and x.type.dtype.short == "bf16" and places[-1].data[1] > 1:  # pairs of pixels are multiplied
+        inner = len(x.shape) - 1
+    view_x, view_dy = image(s, x, e.attributes["padding"], inner), image(s, dy, ((0, 0),) * len(places), 1)
     strides = view_x.strides
     parts = {g.n: strides[0], g.group: strides[1] * g.inputs.data[1], g.inputs: strides[1]}
     other = {g.n: view_dy.strides[0], g.group: view_dy.strides[1] * g.outputs.data[1], g.outputs: view_dy.strides[1]}
@@ -278,15 +283,14 @@ def convolution_weight_gradient(s: Scheduler, e: Equation) -> None:
     offset = -sum(low * stride for low, stride in zip(g.low, strides[2:], strict=True))
     left, right = strided(view_x, parts, offset), strided(view_dy, other, 0)
     channel = k.add(k.mul(g.group, expr.index(g.outputs.data[1])), g.outputs)
-    rows, at = (*g.kernel, g.inputs), (channel, g.inputs, *g.kernel)
-    joinable = g.groups == 1 and math.prod(dw.shape[2:]) == 1
+    at = (channel, g.inputs, *g.kernel)
     if joinable or dw in s.results:
         view = s.allocate(dw)
     else:  # vectors run along the output channels: an update in the weight's own order would be scattered
         gap = ((0, s.lanes), *((0, 0),) * (len(dw.shape) - 1))  # rows a power of 2 apart share few places in the cache
         view = s.views[dw] = placed(dw.shape, dw.type.dtype.short, (*range(1, len(dw.shape)), 0), gap)
-    columns: tuple[Expr, ...] = (g.outputs,)
-    if joinable and strides[1] == 1 and view.strides[1] == 1:  # vectors along the weight's own order: so is its update
+    rows, columns = (*g.kernel, g.inputs), (g.outputs,)
+    if across:
         left, right, rows, columns = right, left, columns, rows
     emit(s, e, left, right, (g.group,), rows, columns, (g.n, *places), view, at, accumulator(e), joinable)
 

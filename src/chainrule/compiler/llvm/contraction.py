@@ -112,14 +112,18 @@ class _Kernel:
     def _place(self, unit: Value) -> tuple[Coordinates, Value, Value]:
         """Return the batch index, the group of rows and the group of panels of a unit.
 
-        Units of a packed panel follow one another; else those of the same rows, whose results lie together.
+        Units of a packed panel follow one another for a stretch of rows; else those of the same rows, whose results
+        lie together.
         """
         b, plan = self.b, self.plan
-        counts = [plan.row_groups, plan.panel_groups]
-        rest, *inner = split(b, unit, [2, *(counts[::-1] if plan.packs else counts)])
         if plan.packs:
-            inner.reverse()
-        return split(b, rest, [x.extent for x in self.spec.batch]), inner[0], inner[1]
+            rest, part, panel, row = split(
+                b, unit, [2, plan.row_groups // plan.stretch, plan.panel_groups, plan.stretch]
+            )
+            row = b.add(b.mul(part, plan.stretch), row)
+        else:
+            rest, row, panel = split(b, unit, [2, plan.row_groups, plan.panel_groups])
+        return split(b, rest, [x.extent for x in self.spec.batch]), row, panel
 
     def _unit(
         self, unit: Value, work: Callable[[_Tile], None], first: Value | None = None, block: Value | None = None
@@ -174,7 +178,8 @@ class _Kernel:
         if plan.row_groups == 1:
             self._walk(panels[0], panels[1], panels[2], panel)
             return
-        fresh = b.binary("or", b.compare("eq", row_group, b.const(unit.type, 0)), b.compare("eq", unit, first))
+        start = b.compare("eq", b.mod(row_group, plan.stretch), b.const(unit.type, 0))
+        fresh = b.binary("or", start, b.compare("eq", unit, first))
         b.when(fresh, lambda: self._walk(panels[0], panels[1], panels[2], panel))
 
     def _walk(self, first: Value, grid: Grid, most: int, body: Callable[[Value, Coordinates, bool], None]) -> None:
