@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.compiler.explanation import WIDTH, Explanation, KernelRow, Operation
 from chainrule.compiler.llvm import cache
-from chainrule.compiler.llvm import peak as peaks
 from chainrule.compiler.llvm.machine import host_target
 from chainrule.compiler.native import references
 from chainrule.core.errors import TraceError
@@ -75,6 +73,7 @@ def test_every_kernel_of_a_training_step_is_measured_and_accounted_for():
     assert plan.seconds > 0
     assert all(row.seconds > 0 for row in plan.rows)
     assert sum(plan.share(row) for row in plan.rows) == pytest.approx(1.0)
+    assert all(plan.of_peak(row) > 0 for row in plan.rows if row.kind == "contraction")
     contractions = [row for row in plan.rows if row.kind == "contraction"]
     assert sum(row.flops for row in contractions) >= 2 * 2 * (8 * 8 * 8 * 16 * 27) + 3 * 2 * (8 * 256 * 10)
     names = {o.name for row in plan.rows for o in row.operations}
@@ -100,8 +99,76 @@ def test_the_same_kernels_stand_there_when_the_code_comes_from_the_disk(tmp_path
     assert [plan.from_disk for plan in plans] == [False, True]
     assert plans[0].rows == plans[1].rows
     assert plans[0].compile_seconds == plans[1].compile_seconds
-    assert "compiled in" in plans[0].head()[0]
-    assert "code from the disk, compiled in" in plans[1].head()[0]
+    assert "(" + host_target().name + "); compiled in " in plans[0].table(width=120)
+    assert "; code from the disk, compiled in " in plans[1].table(width=120)
+
+
+@pytest.fixture
+def one_thread():
+    """Beside other work, threads wait for each other as chance has it."""
+    before = cr.get_num_threads()
+    cr.set_num_threads(1)
+    yield
+    cr.set_num_threads(before)
+
+
+@pytest.mark.parametrize("batch", [4, 64])
+def test_the_kernels_times_add_up_to_the_steps(batch, one_thread):
+    """Repeated on warm caches the kernels of a large step took 0.8 of it; medians, on a busy machine, even 0.5."""
+    net = cr.nn.Sequential(cr.nn.Conv2d(3, 32, 3, padding=1), cr.nn.ReLU(), cr.nn.Conv2d(32, 32, 3, padding=1))
+    optimizer = cr.optim.SGD(net.parameters(), lr=1e-6)
+
+    @cr.jit
+    def step(x):
+        optimizer.zero_grad()
+        loss = cr.square(net(x)).mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    plan = step.explain(cr.ones((batch, 3, 32, 32)))
+    assert 0.75 < plan.kernel_seconds / plan.seconds < 1.3
+
+
+def test_what_is_kept_from_call_to_call_is_no_part_of_the_steps_time():
+    net = cr.nn.Conv2d(64, 64, 3, padding=1)
+    f = cr.jit(lambda x: net(x))
+    plan = f.explain(cr.ones((4, 64, 16, 16)))
+    kept = [row for row in plan.rows if row.prepared]
+    assert [row.name for row in kept] == ["copy for convolution"]
+    assert kept[0].seconds > 0
+    assert plan.share(kept[0]) is None
+    assert plan.kernel_seconds == sum(row.seconds for row in plan.rows if not row.prepared)
+
+
+def test_references_between_kernels_are_timed_in_their_place():
+    f = cr.jit(lambda x: cr.exp(cr.linalg.cholesky(cr.exp(x) + 8 * cr.eye(4)).sum(axis=0)))
+    plan = f.explain(cr.asarray(np.zeros((4, 4), np.float32)))
+    assert [row.kind for row in plan.rows] == ["loops", "reference", "loops"]
+    assert all(row.seconds > 0 for row in plan.rows)
+    assert plan.seconds > plan.rows[1].seconds / 2
+
+
+def test_gradients_of_contractions_name_the_layers_they_belong_to():
+    step, *_, batch = training()
+    plan = step.explain(*batch, measure=False)
+    found = {
+        (o.name, o.module) for row in plan.rows if row.kind == "contraction" for o in row.operations
+        if o.name in ("matmul", "convolution", "convolution_weight_gradient")
+    }  # fmt: skip
+    assert found == {
+        ("convolution", "0 (Conv2d)"), ("convolution_weight_gradient", "0 (Conv2d)"), ("matmul", "6 (Linear)"),
+    }  # fmt: skip
+
+
+def test_a_contraction_of_bfloat16_is_held_against_the_peak_of_bfloat16():
+    f = cr.jit(lambda x, w: x @ w, precision="bf16")
+    plan = f.explain(cr.ones((256, 256)), cr.ones((256, 256)))
+    (row,) = [row for row in plan.rows if row.kind == "contraction"]
+    assert row.precision == "bf16"
+    assert plan.of_peak(row) == pytest.approx(row.gflops / plan.peak_bf16_gflops)
+    assert plan.peak_bf16_gflops > 0
+    assert all(row.precision == "f32" for row in plan.rows if row.kind != "contraction")  # bf16 is widened
 
 
 # ------------------------------------------------------------------------------------------------ single kernels
@@ -175,88 +242,3 @@ def test_what_can_not_be_explained():
         expected = r"^<lambda> runs the NumPy references here, so there are no kernels to explain\.$"
         with pytest.raises(TraceError, match=expected):
             f.explain()
-
-
-# ------------------------------------------------------------------------------------------------ the table
-
-ROWS = (
-    KernelRow("k0", "contraction", (
-                  Operation("transpose", "a.py:1", "", True), Operation("matmul", "a.py:1", "0 (Linear)"),
-                  Operation("add", "a.py:2"), Operation("add", "a.py:2"),
-              ), "64 rows x 32 columns, sums of 48",
-              "outer product 6x2", (), 8, True, 2_000_000, 24_000, 8_000, "f32", 10e-6),
-    KernelRow("", "reference", (Operation("cholesky", "a.py:3"),), "4 x 4", "NumPy", (), 1, False, 0, 64, 64, "f32",
-              30e-6),
-    KernelRow("k1", "loops", (Operation("exp"),), "100", "loops by plain", ("writes channels last",), 12, False, 1000,
-              400, 400, "f64", None),
-)  # fmt: skip
-PLAN = Explanation("step", ROWS, "avx512", 2, 45e-6, 41_000, 128, (("f32", 4096, 16_384),), 0.5, False, 400.0, 50.0)
-
-
-def test_numbers_of_a_row():
-    first, second, third = ROWS
-    assert first.gflops == pytest.approx(200.0)
-    assert first.bandwidth == pytest.approx(3.2)
-    assert PLAN.of_peak(first) == pytest.approx(0.5)
-    assert PLAN.of_bandwidth(first) == pytest.approx(3.2 / 50)
-    assert PLAN.share(second) == pytest.approx(0.75)
-    assert (PLAN.of_peak(second), third.gflops, PLAN.share(third)) == (None, None, None)
-
-
-def test_the_table():
-    assert str(PLAN).splitlines() == [
-        "step: 3 kernels, 2 MFLOP, 45 us on 2 threads (avx512); compiled in 0.50 s.",
-        "Temporaries: 41 kB, of which the largest: f32[4,096] 16.4 kB.",
-        "This machine's measured peak: 400 GFLOP/s in float32, 50 GB/s; more GB/s than that come from caches.",
-        "Without native code, so their NumPy references are called: cholesky.",
-        "",
-        "  # kernel                              time  share  FLOP  GFLOP/s  peak   read  written  GB/s  peak",
-        "  0 matmul + 2 add                     10 us   25 %   2 M      200  50 %  24 kB     8 kB  3.20   6 %",
-        "      64 rows x 32 columns, sums of 48; outer product 6x2",
-        "      a.py:1, a.py:1 0 (Linear), a.py:2",
-        "  1 reference of cholesky              30 us   75 %     -        -     -   64 B     64 B  0.00   0 %",
-        "      4 x 4; NumPy",
-        "      a.py:3",
-        "  2 exp                                    -      -   1 k        -     -  400 B    400 B     -     -",
-        "      100; loops by plain; 12 units; by one thread; writes channels last",
-    ]
-
-
-def test_a_table_is_at_most_100_columns_wide():
-    step, _, _, batch = training()
-    lines = str(step.explain(*batch)).splitlines()
-    assert max(map(len, lines)) <= WIDTH
-    assert len(lines) > 40
-
-
-def test_html():
-    text = PLAN._repr_html_()
-    assert text.count("<tr>") == 1 + 2 * len(ROWS)
-    assert "<b>matmul + 2 add</b>" in text
-    assert "<script" not in text
-    assert "a.py:1 0 (Linear)" in text
-    assert "&lt;lambda&gt;" in Explanation("<lambda>", (), "avx2", 1)._repr_html_()
-
-
-# ------------------------------------------------------------------------------------------------ the machine's peak
-
-
-def test_the_peak_is_measured_once_and_kept(tmp_path, monkeypatch):
-    monkeypatch.setenv("CHAINRULE_CACHE", str(tmp_path))
-    monkeypatch.setattr(cache, "surroundings", lambda: "of this test")  # whatever is edited meanwhile
-    cache._trusted.cache_clear()
-    monkeypatch.setattr(peaks, "_known", {})
-    monkeypatch.setattr(peaks, "ROUNDS", 5000)
-    monkeypatch.setattr(peaks, "ELEMENTS", 1 << 18)
-    first = peaks.peak(1)
-    assert first.gflops > 0.5
-    assert first.bandwidth > 0.1
-    monkeypatch.setattr(peaks, "_measured", lambda target, threads: pytest.fail("measured again"))
-    assert peaks.peak(1) is first
-    monkeypatch.setattr(peaks, "_known", {})
-    assert peaks.peak(1) == first
-    better = peaks.Peak(2 * first.gflops, 0.0)
-    assert peaks.raise_peak(better, host_target(), 1) == peaks.Peak(2 * first.gflops, first.bandwidth)
-    monkeypatch.setattr(peaks, "_known", {})
-    assert peaks.peak(1).gflops == 2 * first.gflops
-    cache._trusted.cache_clear()

@@ -1,18 +1,12 @@
-"""Filling an `Explanation`: the passes and the scheduler run again on the graph, and each kernel is run alone.
+"""Filling an `Explanation`: the passes and the scheduler run again on the graph, and the step is measured on copies.
 
-Kernels are measured in the order of the step, each right after what it reads was computed, on copies of the state and
-an arena of its own: nothing that the step knows changes. What is not at hand (the arguments) is random. A kernel runs
-often enough for its time to be long beside the clock's steps; the median of some such runs counts.
+What is not at hand (the arguments) is random. How kernels are measured stands in `measuring`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import math
-import statistics
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,13 +15,25 @@ import numpy as np
 from chainrule.compiler import expr
 from chainrule.compiler.explanation import Explanation, KernelRow, Operation
 from chainrule.compiler.expr import Expr
-from chainrule.compiler.kernels import Border, Buffer, Call, Kernel, Loops, Product, Program, Store, View, row_major
-from chainrule.compiler.llvm.alone import Alone, load_alone, repeats_place
-from chainrule.compiler.llvm.machine import Loaded, Target, compile_text, host_target
+from chainrule.compiler.kernels import (
+    Border,
+    Buffer,
+    Call,
+    Kernel,
+    Loops,
+    Product,
+    Program,
+    Store,
+    Sum,
+    View,
+    row_major,
+)
+from chainrule.compiler.llvm.machine import host_target
 from chainrule.compiler.llvm.peak import Peak, peak, raise_peak
 from chainrule.compiler.llvm.pool import thread_pool
 from chainrule.compiler.llvm.step import SERIAL_COST, Written
-from chainrule.compiler.plan import scheduled, simplified, text_digest
+from chainrule.compiler.measuring import Stopwatch
+from chainrule.compiler.plan import compile_graph, scheduled, simplified, text_digest
 from chainrule.compiler.program import NativeExecutor
 from chainrule.compiler.schedule import Scheduler
 from chainrule.core.graph import Equation, Graph, Variable
@@ -36,19 +42,23 @@ from chainrule.ops.printing import quiet
 
 __all__ = ["explain", "rows_of"]
 
-LONG = 300e-6  # seconds that a measured run lasts at least
-RUNS, FEW = 7, 3  # how many of those, and of runs that take many times as long
-MANY = 100_000  # repetitions at most
+LASTING = 50e-6  # seconds that a contraction takes at least before it may raise the peak
 
 
 def explain(
-    graph: Graph, takes: Mapping[int, int], executor: NativeExecutor, given: Sequence[np.ndarray | None], measure: bool
+    graph: Graph,
+    takes: Mapping[int, int],
+    fixed: Collection[int],
+    executor: NativeExecutor,
+    given: Sequence[np.ndarray | None],
+    measure: bool,
 ) -> Explanation:
     """Return what a compiled graph consists of.
 
     Args:
         graph: as traced.
         takes: which output may be written over which input.
+        fixed: inputs that are state which the step does not assign.
         executor: how it runs.
         given: per input an array, or None where random numbers do.
         measure: whether to run its kernels.
@@ -56,23 +66,20 @@ def explain(
     Raises:
         MemoryError: there is no memory for a second set of temporaries.
     """
-    target = host_target()
-    scheduler, program, written = scheduled(simplified(graph), takes, target)
+    target, simple = host_target(), simplified(graph)
+    scheduler, program, written = scheduled(simple, takes, target, fixed)
     rows = rows_of(scheduler, program, written)
     plan, threads = executor.plan, thread_pool().size
-    seconds, best = None, None
+    seconds, best = None, Peak()
     if measure:
-        loaded = executor.loaded
         if written.texts and text_digest(written.texts) != plan.text_digest:
-            loaded = Loaded(compile_text(written.texts, target))
-        run = _Run(executor, program, [_filled(v, x) for v, x in zip(graph.inputs, given, strict=True)])
+            executor = NativeExecutor(simple, compile_graph(simple, takes, target, fixed))
+        inputs = [_filled(v, x) for v, x in zip(graph.inputs, given, strict=True)]
         with quiet():
-            seconds = run.whole()
-            times = run.kernels(rows, written, loaded, target)
+            seconds, times = Stopwatch(executor, program, written, inputs, target).run()
         rows = [replace(row, seconds=t) for row, t in zip(rows, times, strict=True)]
-        best = peak(threads)
-        highest = max((r.gflops or 0.0 for r in rows if r.kind == "contraction" and r.precision == "f32"), default=0.0)
-        best = raise_peak(Peak(highest, 0.0), target, threads)
+        peak(threads)
+        best = raise_peak(Peak(*(_highest(rows, kind) for kind in ("f32", "bf16"))), target, threads)
     return Explanation(
         name=graph.name,
         rows=tuple(rows),
@@ -84,9 +91,16 @@ def explain(
         largest=tuple((kind, size, nbytes) for kind, size, nbytes, _ in plan.largest),
         compile_seconds=plan.seconds,
         from_disk=plan.from_disk,
-        peak_gflops=best.gflops if best else None,
-        peak_bandwidth=best.bandwidth if best else None,
+        peak_gflops=best.gflops or None,
+        peak_bf16_gflops=best.bf16_gflops or None,
+        peak_bandwidth=best.bandwidth or None,
     )
+
+
+def _highest(rows: Sequence[KernelRow], precision: str) -> float:
+    """Return the most GFLOP/s of a contraction: it may beat the measured peak on a machine that was busy then."""
+    lasting = [r for r in rows if r.kind == "contraction" and r.precision == precision and (r.seconds or 0) >= LASTING]
+    return max((r.gflops or 0.0 for r in lasting), default=0.0)
 
 
 # ------------------------------------------------------------------------------------------------ rows
@@ -94,8 +108,10 @@ def rows_of(scheduler: Scheduler, program: Program, written: Written) -> list[Ke
     """Return a row per kernel, without times."""
     rows: list[KernelRow] = []
     summed: set[Equation] = set()
+    looped, modules = _looped(program.kernels), _modules(scheduler)
     columns = (written.functions, written.units, written.costs, written.strategies)
-    for kernel, function, units, cost, strategy in zip(program.kernels, *columns, strict=True):
+    every = enumerate(zip(program.kernels, *columns, strict=True))
+    for number, (kernel, function, units, cost, strategy) in every:
         before = set(summed)
         equations = _fused(scheduler, kernel, summed)
         own = sum(e.flops for e in equations if not isinstance(e.primitive.lower, Contraction) and e not in before)
@@ -104,16 +120,20 @@ def rows_of(scheduler: Scheduler, program: Program, written: Written) -> list[Ke
             KernelRow(
                 function=function,
                 kind=kind,
-                operations=tuple(Operation(e.primitive.name, e.source, e.module, _is_view(e)) for e in equations),
+                operations=tuple(
+                    Operation(e.primitive.name, e.source, e.module or modules.get(e, ""), _is_view(e))
+                    for e in equations
+                ),
                 shape=shape,
                 strategy=strategy,
                 notes=tuple(notes),
                 units=units,
                 shared=units > 1 and cost >= SERIAL_COST,
-                flops=_flops(kernel, own),
+                flops=_flops(kernel, own + looped.get(kernel, 0)),
                 read=sum(_touched(kernel, b) for b in kernel.reads),
-                written=sum(b.nbytes for b in kernel.writes),
+                written=sum(_filled_bytes(kernel, b) for b in kernel.writes),
                 precision=_precision(kernel),
+                prepared=number < program.prepared,
             )
         )
     return rows
@@ -141,6 +161,31 @@ def _fused(scheduler: Scheduler, kernel: Kernel, summed: set[Equation]) -> list[
     return list(found)
 
 
+def _modules(scheduler: Scheduler) -> dict[Equation, str]:
+    """Return the modules of contractions on the way back: of the forward one that shares a weight or an input."""
+    contractions = [e for e in scheduler.graph if isinstance(e.primitive.lower, Contraction)]
+    forward: dict[Variable, list[Equation]] = {}
+
+    def origin(v: Variable) -> Variable:
+        while v in scheduler.made:
+            e = scheduler.made[v]
+            if not _is_view(e) and e.primitive.name != "astype":
+                break
+            v = e.inputs[0]
+        return v
+
+    for e in contractions:
+        for v in e.inputs if e.module else ():
+            forward.setdefault(origin(v), []).append(e)
+    found: dict[Equation, str] = {}
+    for e in contractions:
+        for v in reversed(e.inputs):  # a weight first: it has one user
+            for f in forward.get(origin(v), []) if not e.module else ():
+                if e.primitive.name.startswith(f.primitive.name):
+                    found.setdefault(e, f.module)
+    return found
+
+
 def _is_view(e: Equation) -> bool:
     return isinstance(e.primitive.lower, IndexMap) and e.primitive.lower.view
 
@@ -153,11 +198,70 @@ def _flops(kernel: Kernel, own: int) -> int:
     return own
 
 
+def _looped(kernels: Sequence[Kernel]) -> dict[Kernel, int]:
+    """Return the multiplications and additions of contractions that are loop kernels: those of few channels a group.
+
+    Most are one sum, which has as many terms as the contraction. Those that are one per remainder of the stride share
+    its products among them.
+    """
+    done = {e for x in kernels if isinstance(x, Product) for e in x.equations}
+    makers: dict[Equation, list[Loops]] = {}
+    for kernel in kernels:
+        for e in kernel.equations if isinstance(kernel, Loops) else ():
+            if isinstance(e.primitive.lower, Contraction) and e not in done:
+                makers.setdefault(e, []).append(kernel)
+    found: dict[Kernel, int] = {}
+    taken: set[Store | Sum] = set()
+    for several in (False, True):
+        for e, parts in list(makers.items()):
+            places = [(x, s, points) for x in parts for s, points in _products(x) if s not in taken]
+            if not several:
+                places = [place for place in places if 2 * place[2] == e.flops][:1]
+                taken.update(s for _, s, _ in places)
+            whole, past = sum(points for _, _, points in places), 0
+            for kernel, _, points in places:
+                share = e.flops * (past + points) // whole - e.flops * past // whole
+                found[kernel] = found.get(kernel, 0) + share
+                past += points
+            if places:
+                del makers[e]
+    return found
+
+
+def _products(kernel: Loops) -> list[tuple[Store | Sum, int]]:
+    """Return the statements of a loop kernel that sum products, or store them, and how many."""
+    found: list[tuple[Store | Sum, int]] = []
+    for stage in kernel.stages:
+        points = math.prod(map(_extent, (*kernel.outer, *stage.axes)))
+        for s in stage.statements:
+            value = s.value.args[0] if s.value.op == "cast" else s.value
+            if value.op == "mul" and value.is_float:
+                found.append((s, points))
+    return found
+
+
 def _precision(kernel: Kernel) -> str:
+    """Return in which kind a kernel computes: bfloat16 is widened, but for contractions of both operands."""
     if isinstance(kernel, Product):
         both = kernel.spec.a_kind == kernel.spec.b_kind == "bf16"
         return "bf16" if both else kernel.spec.kind
-    return next((b.kind for b in kernel.writes), "f32")
+    kinds = {b.kind for b in kernel.writes}
+    return next((kind for kind in ("f64", "f32") if kind in kinds), "f32" if "bf16" in kinds or not kinds else "")
+
+
+def _filled_bytes(kernel: Kernel, buffer: Buffer) -> int:
+    """Return how many bytes of a buffer a kernel writes: no more than it has, than its stores reach."""
+    size = buffer.nbytes // max(buffer.size, 1)
+    if isinstance(kernel, Border):
+        view = kernel.view
+        around = [n + low + high for n, (low, high) in zip(view.shape, kernel.halo, strict=True)]
+        return size * (math.prod(around) - math.prod(view.shape))
+    elements = 0
+    for s in kernel.statements():
+        if isinstance(s, Store) and s.view.buffer is buffer:
+            axes = {v for i in s.at for v in i.free if v.op == "axis"}
+            elements += math.prod(map(_extent, axes))
+    return min(buffer.nbytes, elements * size) if elements else buffer.nbytes
 
 
 def _touched(kernel: Kernel, buffer: Buffer) -> int:
@@ -231,78 +335,3 @@ def _filled(v: Variable, given: np.ndarray | None) -> np.ndarray:
     if v.dtype.kind in "biu":
         return np.zeros(v.shape, v.dtype)
     return np.random.default_rng(0).standard_normal(v.shape).astype(v.dtype)
-
-
-class _Run:
-    """A step on memory of its own."""
-
-    def __init__(self, executor: NativeExecutor, program: Program, inputs: list[np.ndarray]):
-        self.executor, self.program, self.inputs = executor, program, inputs
-        self.owned = [True] * len(inputs)
-
-    def whole(self) -> float | None:
-        """Return the median time of the whole step; None where it refuses the numbers that it was given."""
-        times = []
-        memory = self.executor.new_memory()
-        with contextlib.suppress(Exception):  # any reference may refuse random numbers
-            for _ in range(RUNS + 1):
-                start = time.perf_counter()
-                self.executor.run_in(memory, self.inputs, self.owned)
-                times.append(time.perf_counter() - start)
-        return statistics.median(times[1:]) if len(times) > 1 else None
-
-    def kernels(
-        self, rows: Sequence[KernelRow], written: Written, loaded: Loaded | None, target: Target
-    ) -> list[float | None]:
-        """Return each kernel's time on its own, in the order of the step."""
-        native = [n for n, row in enumerate(rows) if row.function]
-        alone = []
-        for n in native:
-            kernel = self.program.kernels[n]
-            buffers = list(dict.fromkeys([*kernel.reads, *kernel.writes]))
-            assert loaded is not None
-            alone.append(Alone(loaded.address(rows[n].function), buffers, rows[n].units, rows[n].shared))
-        memory = self.executor.new_memory()
-        inputs, outputs = self.executor.place(memory, self.inputs, self.owned)
-        context = np.zeros(repeats_place(self.program) + 1, np.int64)
-        context[: len(memory.context)] = memory.context
-        times: list[float | None] = [None] * len(rows)
-        if not alone:
-            keep, address = None, None
-        else:
-            keep, address = load_alone(alone, self.program, written.scratch, target)
-        for n, kernel in enumerate(self.program.kernels):
-            if isinstance(kernel, Call):
-                with contextlib.suppress(Exception):  # it may refuse random numbers
-                    times[n] = _called(functools.partial(self.executor.call, kernel, memory, inputs, outputs))
-            else:
-                assert address is not None
-                threads = None if rows[n].shared else 1
-                times[n] = _native(address(native.index(n)), context, threads)
-        del keep
-        return times
-
-
-def _called(call: Callable[[], None]) -> float:
-    times = []
-    for _ in range(RUNS):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
-
-
-def _native(address: int, context: np.ndarray, threads: int | None) -> float:
-    """Return the median time of a kernel; the last place of the context says how often a call runs it."""
-    pool, place, repeats = thread_pool(), context.ctypes.data, 1
-
-    def once() -> float:
-        context[-1] = repeats
-        start = time.perf_counter()
-        pool.run(address, place, threads)
-        return time.perf_counter() - start
-
-    once()
-    while (spent := once()) < LONG and repeats < MANY:
-        repeats = min(MANY, max(2 * repeats, math.ceil(repeats * 1.5 * LONG / max(spent, 1e-9))))
-    return statistics.median(once() for _ in range(RUNS if spent < 10 * LONG else FEW)) / repeats

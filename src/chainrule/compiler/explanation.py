@@ -1,18 +1,15 @@
-"""What a compiled step consists of, as data: its kernels in order, what each computes, moves and takes; and as a table.
+"""What a compiled step consists of, as data: its kernels in order, what each computes, moves and takes.
 
-`explain` in `explaining.py` fills these classes; printing an `Explanation` gives a table of at most 100 columns, a
-notebook shows one in HTML. Shares of the peak are of this machine's own, measured on as many threads.
+`explain` in `explaining.py` fills these classes, and `explanation_tables.py` prints them, as text and in notebooks.
+Shares of the peak are of this machine's own, measured on as many threads, in the precision in which a kernel computes.
 """
 
 from __future__ import annotations
 
-import html
-import textwrap
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 __all__ = ["Explanation", "KernelRow", "Operation"]
-
-WIDTH = 100
 
 
 @dataclass(frozen=True)
@@ -47,8 +44,10 @@ class KernelRow:
         shared: whether threads share it: small work is done by one.
         flops: floating-point operations.
         read, written: bytes of memory that it touches.
-        precision: dtype of its sums or results, whose peak counts.
-        seconds: median time of a run on its own, its data in cache where they fit; None where it was not measured.
+        precision: kind in which it computes, whose peak counts: f32, f64, bf16, or "" for integers.
+        seconds: median time among the others, in the order of the step; None where it was not measured.
+        prepared: whether calls keep its result as long as the state that it reads stays as it is; then its time is no
+            part of the step's.
     """
 
     function: str
@@ -64,6 +63,7 @@ class KernelRow:
     written: int = 0
     precision: str = "f32"
     seconds: float | None = None
+    prepared: bool = False
 
     @property
     def gflops(self) -> float | None:
@@ -101,13 +101,14 @@ class Explanation:
         rows: its kernels, in the order in which they run.
         target: the instruction set.
         threads: how many share a kernel.
-        seconds: median time of the whole step, or None.
+        seconds: median time of the whole step without Python's part of a call, or None.
         temporaries: bytes of the arena.
         scratch: bytes of private memory per thread.
         largest: kind, elements and bytes of the largest temporaries.
         compile_seconds: what compiling took, on the day it was done.
         from_disk: whether the code came from the disk.
         peak_gflops: this machine's float32 peak on `threads` threads, or None.
+        peak_bf16_gflops: its peak for products of bfloat16.
         peak_bandwidth: GB/s between memory and the cores.
     """
 
@@ -122,6 +123,7 @@ class Explanation:
     compile_seconds: float = 0.0
     from_disk: bool = False
     peak_gflops: float | None = None
+    peak_bf16_gflops: float | None = None
     peak_bandwidth: float | None = None
 
     @property
@@ -136,15 +138,19 @@ class Explanation:
 
     @property
     def kernel_seconds(self) -> float:
-        """Sum of the kernels' times."""
-        return sum(row.seconds or 0.0 for row in self.rows)
+        """Sum of the kernels' times, without those whose results are kept."""
+        return sum(row.seconds or 0.0 for row in self.rows if not row.prepared)
+
+    def peak(self, precision: str) -> float | None:
+        """Return the GFLOP/s that this machine does at most in a precision, or None."""
+        if precision == "f64":
+            return self.peak_gflops and self.peak_gflops / 2  # half as many fit a register
+        return {"f32": self.peak_gflops, "bf16": self.peak_bf16_gflops}.get(precision)
 
     def of_peak(self, row: KernelRow) -> float | None:
         """Return which part of the machine's arithmetic peak, for its precision, a kernel reaches, or None."""
-        scale = {"f32": 1.0, "f64": 0.5}.get(row.precision)
-        if row.gflops is None or not self.peak_gflops or not row.flops or scale is None:
-            return None
-        return row.gflops / (scale * self.peak_gflops)
+        highest = self.peak(row.precision)
+        return row.gflops / highest if row.gflops and highest else None
 
     def of_bandwidth(self, row: KernelRow) -> float | None:
         """Return a kernel's traffic over what memory gives; above 1 where caches hold its data."""
@@ -153,123 +159,49 @@ class Explanation:
         return row.bandwidth / self.peak_bandwidth
 
     def share(self, row: KernelRow) -> float | None:
-        """Return a kernel's part of the kernels' time."""
-        return row.seconds / self.kernel_seconds if row.seconds and self.kernel_seconds else None
+        """Return a kernel's part of the kernels' time; None for one whose result is kept."""
+        if not row.seconds or row.prepared or not self.kernel_seconds:
+            return None
+        return row.seconds / self.kernel_seconds
 
-    # ------------------------------------------------------------------------------------------------ text
-    def head(self) -> list[str]:
-        """Return what is said above the table, a sentence each."""
-        made = "code from the disk, compiled" if self.from_disk else "compiled"
-        lines = [
-            f"{self.name}: {_count(len(self.rows), 'kernel')}, {_number(self.flops)}FLOP"
-            + (f", {_time(self.seconds)}" if self.seconds else "")
-            + f" on {_count(self.threads, 'thread')} ({self.target}); {made} in {self.compile_seconds:.2f} s."
-        ]
-        memory = f"Temporaries: {_bytes(self.temporaries)}"
-        if self.largest:
-            largest = ", ".join(f"{kind}[{size:,}] {_bytes(nbytes)}" for kind, size, nbytes in self.largest)
-            memory += f", of which the largest: {largest}"
-        lines.append(f"{memory}.")
-        if self.peak_gflops and self.peak_bandwidth:
-            lines.append(
-                f"This machine's measured peak: {self.peak_gflops:.0f} GFLOP/s in float32, "
-                f"{self.peak_bandwidth:.0f} GB/s; more GB/s than that come from caches."
-            )
-        if self.references:
-            lines.append(f"Without native code, so their NumPy references are called: {', '.join(self.references)}.")
-        return lines
+    def alike(self) -> tuple[tuple[int, ...], ...]:
+        """Return the numbers of kernels that do the same on other memory; first those with the most time, then work."""
+        found: dict[tuple, list[int]] = {}
+        for number, row in enumerate(self.rows):
+            key = (row.function, row.name, row.prepared) if row.function else (number,)
+            found.setdefault(key, []).append(number)
 
-    def cells(self, row: KernelRow) -> tuple[str, ...]:
-        """Return the numbers of a row as text, in the order of `COLUMNS`."""
-        return (
-            "-" if row.seconds is None else _time(row.seconds),
-            _percent(self.share(row)),
-            _number(row.flops).strip() if row.flops else "-",
-            "-" if row.gflops is None or not row.flops else _rate(row.gflops),
-            _percent(self.of_peak(row)),
-            _bytes(row.read),
-            _bytes(row.written),
-            "-" if row.bandwidth is None else _rate(row.bandwidth),
-            _percent(self.of_bandwidth(row)),
-        )
+        def work(numbers: tuple[int, ...]) -> tuple[float, int]:
+            row = self.together(numbers)
+            return 0.0 if row.prepared else row.seconds or 0.0, row.flops
 
-    def details(self, row: KernelRow) -> list[str]:
-        """Return what is said below a row."""
-        units = "" if row.kind in ("reference", "contraction") else _count(row.units, "unit")
-        alone = "by one thread" if row.units > 1 and not row.shared else ""
-        first = [row.shape, row.strategy, units, alone, *row.notes]
-        return ["; ".join(filter(None, first)), *([", ".join(row.places)] if row.places else [])]
+        return tuple(sorted(map(tuple, found.values()), key=work, reverse=True))
+
+    def together(self, numbers: Iterable[int]) -> KernelRow:
+        """Return one row for several kernels: the first with all their work and time."""
+        rows = [self.rows[n] for n in numbers]
+        times = [row.seconds for row in rows if row.seconds is not None]
+        flops, read, written = (sum(getattr(row, name) for row in rows) for name in ("flops", "read", "written"))
+        return replace(rows[0], flops=flops, read=read, written=written, seconds=sum(times) if times else None)
+
+    # ------------------------------------------------------------------------------------------------ printing
+    def table(self, top: int | None = 20, width: int | None = None) -> str:
+        """Return the step as text: every kernel in order or, where there are many, the most expensive ones.
+
+        Args:
+            top: of a step of more than 40 kernels, how many to show, equal ones together; None: all, in order.
+            width: columns, at least 80; default those of the terminal, between 80 and 120; 100 where there is none.
+        """
+        from chainrule.compiler.explanation_tables import text_table
+
+        return text_table(self, top, width)
 
     def __str__(self) -> str:
-        table = [self.cells(row) for row in self.rows]
-        widths = [max(len(column), *(len(cells[n]) for cells in table), 0) for n, column in enumerate(COLUMNS)]
-        room = WIDTH - sum(widths) - 2 * len(widths) - 4
-        lines = [line for text in self.head() for line in textwrap.wrap(text, WIDTH)]
-        right = "  ".join(column.rjust(width) for column, width in zip(COLUMNS, widths, strict=True))
-        lines += ["", f"{'#':>3} {'kernel':<{room}}  {right}"]
-        for number, (row, cells) in enumerate(zip(self.rows, table, strict=True)):
-            name, below = row.name, self.details(row)
-            if len(name) > room:
-                name, below = name[: room - 3] + "...", [name, *below]
-            right = "  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
-            lines.append(f"{number:>3} {name:<{room}}  {right}")
-            for text in below:
-                lines += textwrap.wrap(text, WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6, max_lines=3)
-        return "\n".join(line.rstrip() for line in lines)
+        return self.table()
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        head, *rest = self.head()
-        cell = "text-align:right;padding:0 .6em;white-space:nowrap"
-        small = "opacity:.65;font-size:11px;text-align:left;padding:0 .6em .4em 2em"
-        rows = []
-        for number, row in enumerate(self.rows):
-            numbers = "".join(f'<td style="{cell}">{html.escape(text)}</td>' for text in self.cells(row))
-            name = f'<td style="text-align:left;padding:0 .6em">{number} &nbsp;<b>{html.escape(row.name)}</b></td>'
-            below = "<br>".join(map(html.escape, self.details(row)))
-            rows.append(f"<tr>{name}{numbers}</tr>")
-            rows.append(f'<tr><td colspan="{1 + len(COLUMNS)}" style="{small}">{below}</td></tr>')
-        titles = "".join(f'<th style="{cell}">{html.escape(column)}</th>' for column in COLUMNS)
-        notes = "".join(f'<div style="opacity:.65">{html.escape(text)}</div>' for text in rest)
-        return (
-            '<div style="font:12px/1.5 system-ui,sans-serif;margin:.3em 0">'
-            f"<div><b>{html.escape(head)}</b></div>{notes}"
-            '<table style="border-collapse:collapse;font:12px/1.4 system-ui,sans-serif;margin:.4em 0">'
-            f'<tr><th style="text-align:left;padding:0 .6em">kernel</th>{titles}</tr>{"".join(rows)}</table></div>'
-        )
+        from chainrule.compiler.explanation_tables import html_table
 
-
-COLUMNS = ("time", "share", "FLOP", "GFLOP/s", "peak", "read", "written", "GB/s", "peak")
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
-
-
-def _number(value: float) -> str:
-    """Return a number of operations: "512 ", "6.4 M"."""
-    for unit in ("", "k", "M", "G"):
-        if value < 999.5:
-            return f"{value:.3g} {unit}"
-        value /= 1000
-    return f"{value:.3g} T"
-
-
-def _bytes(value: int) -> str:
-    return f"{_number(value)}B"
-
-
-def _time(seconds: float) -> str:
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if seconds >= 0.9995 * size:
-            return f"{seconds / size:.3g} {unit}" if seconds < 999.5 * size else f"{seconds / size:.0f} {unit}"
-    return f"{seconds / 1e-9:.0f} ns"
-
-
-def _rate(value: float) -> str:
-    return f"{value:.0f}" if value >= 99.95 else f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
-
-
-def _percent(part: float | None) -> str:
-    return "-" if part is None else f"{100 * part:.0f} %"
+        return html_table(self)

@@ -259,12 +259,13 @@ class JitFunction:
     def explain(self, *args: Any, measure: bool = True, **kwargs: Any) -> Explanation:
         """Return what the compiled step consists of: its kernels, what each fuses, moves and takes, and how fast it is.
 
-        Each kernel is run alone, on copies: the state stays as it is, and the random generator too.
+        The step runs on copies, whole and with a look at the clock between its kernels: the state stays as it is, and
+        the random generator too.
 
         Args:
             *args, **kwargs: arguments of a call, which is compiled if it was not yet, and not run; default those of
                 the newest variant, with random numbers in their place.
-            measure: whether to run the kernels, for a second or two; default True.
+            measure: whether to run the kernels, for some seconds; default True.
 
         Returns:
             An `Explanation`: its `rows` hold the numbers, and printing it gives a table.

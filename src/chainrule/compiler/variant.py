@@ -158,7 +158,7 @@ class Variant:
         if not isinstance(self.executor, NativeExecutor):
             raise TraceError(f"{self.graph.name} runs the NumPy references here, so there are no kernels to explain.")
         given = [self._known(place, v, leaves) for place, v in zip(self.sources, self.graph.inputs, strict=True)]
-        return explain(self.graph, self._takes(), self.executor, given, measure)
+        return explain(self.graph, self._takes(), self.fixed(), self.executor, given, measure)
 
     def _known(self, place: Place, v: Variable, leaves: list[Any] | None) -> np.ndarray | None:
         """Return what an input holds now, or None where there is nothing of its type."""

@@ -29,7 +29,7 @@ from chainrule.compiler.llvm.machine import Target
 from chainrule.compiler.llvm.named import emit_sequence, plan_sequence
 from chainrule.compiler.llvm.runtime import barrier_text
 
-__all__ = ["Written", "write_program"]
+__all__ = ["Team", "Written", "write_program"]
 
 FLAG, ARENA, SCRATCH, HELD, FIRST = 0, 1, 2, 3, 4  # places in the context; HELD: prepared results still hold
 LONG_EPILOGUE = 16  # operations from which an epilogue is written once for the rows of a tile
@@ -230,7 +230,7 @@ class _Writer:
             return pointers[buffer]
 
         heads: list[str] = []
-        team = _Team(b, thread, threads, pool)
+        team = Team(b, thread, threads, pool)
         guarded = any(k.checks for k in kernels)
         prepared = self.program.prepared if name == "step0" else 0
         after = b.block()
@@ -282,7 +282,7 @@ class _Writer:
         b.place(go)
 
 
-class _Team:
+class Team:
     """Shares units between threads and meets at barriers where one kernel needs another's results."""
 
     def __init__(self, b: Builder, thread: Value, threads: Value, pool: Value):
