@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.compiler import explaining
 from chainrule.compiler.llvm import cache
 from chainrule.compiler.llvm.machine import host_target
 from chainrule.compiler.native import references
@@ -84,6 +85,10 @@ def test_every_kernel_of_a_training_step_is_measured_and_accounted_for():
     assert sum(row.written for row in plan.rows) > 3 * total  # parameters and both slots
     assert any(row.kind == "border" for row in plan.rows)
     assert any("channels last" in note for row in plan.rows for note in row.notes)
+    zeros = [o.name for row in plan.rows if "writes between borders of zeros" in row.notes for o in row.operations]
+    assert zeros == ["convolution"]  # the copy of the picture
+    gaps = [o.name for row in plan.rows if "leaves gaps between rows" in row.notes for o in row.operations]
+    assert gaps[0] == "convolution_weight_gradient"
 
 
 def test_the_same_kernels_stand_there_when_the_code_comes_from_the_disk(tmp_path, monkeypatch):
@@ -128,6 +133,18 @@ def test_the_kernels_times_add_up_to_the_steps(batch, one_thread):
 
     plan = step.explain(cr.ones((batch, 3, 32, 32)))
     assert 0.75 < plan.kernel_seconds / plan.seconds < 1.3
+
+
+def test_code_that_differs_from_what_runs_is_compiled_and_measured(monkeypatch):
+    """The disk may hold what an older release compiled for the same graph."""
+    f = cr.jit(lambda x, w: cr.exp(x @ w))
+    arguments = cr.ones((16, 16)), cr.ones((16, 16))
+    f(*arguments)
+    monkeypatch.setattr(explaining, "text_digest", lambda texts: "other")
+    plan = f.explain(*arguments)
+    assert [row.name for row in plan.rows] == ["matmul + exp"]
+    assert plan.rows[0].seconds > 0
+    assert plan.seconds > 0
 
 
 def test_what_is_kept_from_call_to_call_is_no_part_of_the_steps_time():

@@ -135,6 +135,22 @@ def test_every_contraction_of_a_training_step_is_counted_once():
     assert 0 < others < 100 * largest  # elementwise work: some tens of operations per element of the largest value
 
 
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        ("mobilenet", 569),
+        ("squeezenet1_1", 349),
+        ("googlenet", 1498),
+    ],  # millions; arXiv 1704.04861, torchvision's table
+)
+def test_published_numbers_of_multiplications_and_additions(name, published):
+    model = cr.models.create(name, num_classes=1000)
+    model.eval()
+    found = rows(lambda x: model(x), cr.ones((1, 3, 224, 224)))
+    count = sum(row.flops for row in found) / 2e6
+    assert published <= count < 1.02 * published  # activations and normalisation are the rest
+
+
 # ------------------------------------------------------------------------------------------------ bytes
 
 

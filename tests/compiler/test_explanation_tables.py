@@ -63,6 +63,10 @@ def test_what_is_kept_has_no_share_and_no_time_of_the_step():
     )
 
 
+def test_kernels_that_together_take_longer_than_the_step_are_not_a_part_of_it():
+    assert "Time: kernels 40 us one by one beside 39 us, without" in replace(PLAN, seconds=39e-6).table(width=120)
+
+
 def test_equal_kernels_are_found_and_added_up():
     plan = large(8)
     assert plan.alike() == ((8,), (0, 1, 2, 4, 5, 6), (3,), (7,))
@@ -92,7 +96,7 @@ def test_the_table():
         "  # kernel                             time   share  FLOP  GFLOP/s  peak   read  written  GB/s  peak",
         "  0 matmul + 2 add                    10 us  25.0 %   2 M      200  50 %  24 kB     8 kB  3.20   6 %",
         "      64 rows x 32 columns, sums of 48; outer product 6x2",
-        "      a.py:1, a.py:1 0 (Linear), a.py:2",
+        "      a.py:1 0 (Linear), a.py:2",
         "  1 reference of cholesky             30 us  75.0 %     -        -     -   64 B     64 B  0.00   0 %",
         "      4 x 4; NumPy",
         "      a.py:3",
@@ -107,7 +111,7 @@ def test_in_80_columns_the_bytes_stand_below():
         "  0 matmul + 2 add                10 us  25.0 %   2 M      200  50 %  3.20   6 %",
         "      64 rows x 32 columns, sums of 48; outer product 6x2",
         "      reads 24 kB, writes 8 kB",
-        "      a.py:1, a.py:1 0 (Linear), a.py:2",
+        "      a.py:1 0 (Linear), a.py:2",
         "  1 reference of cholesky         30 us  75.0 %     -        -     -  0.00   0 %",
         "      4 x 4; NumPy",
         "      reads 64 B, writes 64 B",
@@ -139,6 +143,17 @@ def test_the_width_is_the_terminals_within_bounds(monkeypatch, columns, width):
     assert str(large()) == large().table(width=width) == repr(large())
 
 
+def test_a_width_that_is_too_small():
+    with pytest.raises(ValueError, match=r"^Explanation\.table: width must be at least 80 columns; got 60\.$"):
+        PLAN.table(width=60)
+
+
+def test_equal_kernels_name_all_their_places():
+    places = [Operation("exp", "a.py:9", f"layer{n} (ReLU)") for n in range(50)]
+    rows = tuple(replace(ROWS[2], operations=(place,)) for place in places)
+    assert "layer0 (ReLU), a.py:9 layer1 (ReLU), a.py:9 layer2" in replace(PLAN, rows=rows).table(width=100)
+
+
 def test_of_many_kernels_the_most_expensive_ones_are_shown():
     lines = large().table(top=2, width=100).splitlines()
     assert lines[6:] == [
@@ -151,7 +166,7 @@ def test_of_many_kernels_the_most_expensive_ones_are_shown():
         "  # kernel                             time   share  FLOP  GFLOP/s  peak   read  written  GB/s  peak",
         " 60 matmul + 2 add                     5 ms  97.1 %   2 M     0.40   0 %  24 kB     8 kB  0.01   0 %",
         "      64 rows x 32 columns, sums of 48; outer product 6x2",
-        "      a.py:1, a.py:1 0 (Linear), a.py:2",
+        "      a.py:1 0 (Linear), a.py:2",
         "  0 45 x exp                          90 us   1.7 %  45 k     0.50   0 %  18 kB    18 kB  0.40   1 %",
         "      100; loops by plain; 12 units; by one thread; writes channels last",
         "",

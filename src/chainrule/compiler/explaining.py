@@ -109,13 +109,14 @@ def rows_of(scheduler: Scheduler, program: Program, written: Written) -> list[Ke
     rows: list[KernelRow] = []
     summed: set[Equation] = set()
     looped, modules = _looped(program.kernels), _modules(scheduler)
+    bordered = {x.view.buffer for x in program.kernels if isinstance(x, Border)}
     columns = (written.functions, written.units, written.costs, written.strategies)
     every = enumerate(zip(program.kernels, *columns, strict=True))
     for number, (kernel, function, units, cost, strategy) in every:
         before = set(summed)
         equations = _fused(scheduler, kernel, summed)
         own = sum(e.flops for e in equations if not isinstance(e.primitive.lower, Contraction) and e not in before)
-        kind, shape, notes = _words(kernel)
+        kind, shape, notes = _words(kernel, bordered)
         rows.append(
             KernelRow(
                 function=function,
@@ -207,8 +208,8 @@ def _looped(kernels: Sequence[Kernel]) -> dict[Kernel, int]:
     done = {e for x in kernels if isinstance(x, Product) for e in x.equations}
     makers: dict[Equation, list[Loops]] = {}
     for kernel in kernels:
-        for e in kernel.equations if isinstance(kernel, Loops) else ():
-            if isinstance(e.primitive.lower, Contraction) and e not in done:
+        for e in kernel.equations:
+            if isinstance(kernel, Loops) and isinstance(e.primitive.lower, Contraction) and e not in done:
                 makers.setdefault(e, []).append(kernel)
     found: dict[Kernel, int] = {}
     taken: set[Store | Sum] = set()
@@ -280,9 +281,9 @@ def _touched(kernel: Kernel, buffer: Buffer) -> int:
     return min(whole, elements * (whole // max(buffer.size, 1))) if elements else whole
 
 
-def _words(kernel: Kernel) -> tuple[str, str, list[str]]:
-    """Return the kind of a kernel, the shape of its loops, and notes."""
-    notes = [text for s in kernel.statements() if isinstance(s, Store) for text in _layout(s.view)]
+def _words(kernel: Kernel, bordered: Collection[Buffer]) -> tuple[str, str, list[str]]:
+    """Return the kind of a kernel, the shape of its loops, and notes; `bordered` buffers have zeros at their edges."""
+    notes = [text for s in kernel.statements() if isinstance(s, Store) for text in _layout(s.view, bordered)]
     notes = list(dict.fromkeys(notes))
     if isinstance(kernel, Product):
         spec = kernel.spec
@@ -308,14 +309,14 @@ def _is_copy(value: Expr) -> bool:
     return value.op == "load" or (value.op == "cast" and _is_copy(value.args[0]))
 
 
-def _layout(view: View) -> list[str]:
+def _layout(view: View, bordered: Collection[Buffer]) -> list[str]:
     """Return in words how a value's layout differs from the user's."""
     notes = []
     if view.order != tuple(range(len(view.shape))) and view.strides != row_major(view.shape):
         nhwc = view.order == (0, *range(2, len(view.shape)), 1)
         notes.append("writes channels last" if nhwc else f"writes axes in the order {', '.join(map(str, view.order))}")
     if view.buffer.size > math.prod(view.shape) and view.buffer.place == "arena":
-        notes.append("writes between borders of zeros")
+        notes.append("writes between borders of zeros" if view.buffer in bordered else "leaves gaps between rows")
     return notes
 
 

@@ -87,8 +87,10 @@ class KernelRow:
 
     @property
     def places(self) -> tuple[str, ...]:
-        """The user's lines with modules, each once."""
-        texts = [" ".join(filter(None, (o.source, o.module))) for o in self.operations]
+        """The user's lines with modules, each once; a line that stands there with a module does not stand alone."""
+        named = {o.source for o in self.operations if o.module}
+        shown = [o for o in self.operations if o.module or o.source not in named]
+        texts = [" ".join(filter(None, (o.source, o.module))) for o in shown]
         return tuple(dict.fromkeys(filter(None, texts)))
 
 
@@ -191,6 +193,9 @@ class Explanation:
         Args:
             top: of a step of more than 40 kernels, how many to show, equal ones together; None: all, in order.
             width: columns, at least 80; default those of the terminal, between 80 and 120; 100 where there is none.
+
+        Raises:
+            ValueError: a width below 80.
         """
         from chainrule.compiler.explanation_tables import text_table
 

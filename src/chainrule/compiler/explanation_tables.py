@@ -10,6 +10,7 @@ import html
 import shutil
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,7 +31,15 @@ KINDS = {
     "reference": "NumPy references",
 }
 
-Line = tuple[str, int, "KernelRow"]  # the number or numbers of kernels, how many, and their row
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a table: what it is called, how many kernels it stands for, and their work in one row."""
+
+    label: str
+    count: int
+    row: KernelRow
+    places: Sequence[str] = ()
 
 
 # ------------------------------------------------------------------------------------------------ what is said
@@ -43,7 +52,9 @@ def head(plan: Explanation) -> list[str]:
         + f" on {_count(plan.threads, 'thread')} ({plan.target}); {made} in {plan.compile_seconds:.2f} s."
     ]
     if plan.seconds and plan.kernel_seconds:
-        text = f"Time: kernels {_time(plan.kernel_seconds)} of {_time(plan.seconds)}, without Python's part of a call"
+        beside = "of" if plan.kernel_seconds < plan.seconds else "one by one beside"
+        text = f"Time: kernels {_time(plan.kernel_seconds)} {beside} {_time(plan.seconds)}"
+        text += ", without Python's part of a call"
         kept = sum(row.prepared for row in plan.rows)
         lines.append(text + (f"; {_count(kept, 'kernel')} only when the state has changed." if kept else "."))
     memory = f"Temporaries: {_bytes(plan.temporaries)}"
@@ -79,12 +90,13 @@ def cells(plan: Explanation, row: KernelRow) -> tuple[str, ...]:
     )
 
 
-def details(row: KernelRow) -> list[str]:
+def details(line: Line) -> list[str]:
     """Return what is said below a row."""
+    row = line.row
     units = "" if row.kind in ("reference", "contraction") else _count(row.units, "unit")
     alone = "by one thread" if row.units > 1 and not row.shared else ""
     first = [row.shape, row.strategy, units, alone, *row.notes]
-    return ["; ".join(filter(None, first)), *([", ".join(row.places)] if row.places else [])]
+    return ["; ".join(filter(None, first)), *([", ".join(line.places)] if line.places else [])]
 
 
 def kinds(plan: Explanation) -> list[Line]:
@@ -96,14 +108,22 @@ def kinds(plan: Explanation) -> list[Line]:
     lines = []
     for (kind, precision), numbers in found.items():
         row = plan.together(numbers)
-        lines.append((KINDS[kind] + (f" in {precision}" if precision else ""), len(numbers), row))
-    return sorted(lines, key=lambda line: -(line[2].seconds or 0.0))
+        lines.append(Line(KINDS[kind] + (f" in {precision}" if precision else ""), len(numbers), row))
+    return sorted(lines, key=lambda line: -(line.row.seconds or 0.0))
+
+
+def every(plan: Explanation) -> list[Line]:
+    """Return a line per kernel, in the order of the step."""
+    return [Line(str(n), 1, row, row.places) for n, row in enumerate(plan.rows)]
 
 
 def expensive(plan: Explanation, top: int) -> tuple[list[Line], str]:
     """Return a line per group of equal kernels, the most expensive ones, and what is said of the rest."""
     groups = plan.alike()
-    lines = [(str(numbers[0]), len(numbers), plan.together(numbers)) for numbers in groups[:top]]
+    lines = []
+    for numbers in groups[:top]:
+        places = dict.fromkeys(place for n in numbers for place in plan.rows[n].places)
+        lines.append(Line(str(numbers[0]), len(numbers), plan.together(numbers), list(places)))
     rest = [n for numbers in groups[top:] for n in numbers]
     if not rest:
         return lines, ""
@@ -115,11 +135,13 @@ def expensive(plan: Explanation, top: int) -> tuple[list[Line], str]:
 # ------------------------------------------------------------------------------------------------ text
 def text_table(plan: Explanation, top: int | None = 20, width: int | None = None) -> str:
     """Return an explanation as text; see `Explanation.table`."""
+    if width is not None and width < NARROWEST:
+        raise ValueError(f"Explanation.table: width must be at least {NARROWEST} columns; got {width}.")
     if width is None:
         width = max(NARROWEST, min(WIDEST, shutil.get_terminal_size((WIDTH, 24)).columns))
     lines = [line for text in head(plan) for line in textwrap.wrap(text, width)] + [""]
     if top is None or len(plan.rows) <= MANY:
-        lines += _rows([(str(n), 1, row) for n, row in enumerate(plan.rows)], plan, width, 3)
+        lines += _rows(every(plan), plan, width, 3)
     else:
         shown, rest = expensive(plan, top)
         lines += [*_kinds_text(plan, width), ""]
@@ -139,8 +161,8 @@ def _aligned(table: Sequence[Sequence[str]], skipped: Sequence[int]) -> list[str
 def _kinds_text(plan: Explanation, width: int) -> list[str]:
     """Return the table of kinds."""
     found = kinds(plan)
-    right = _aligned([COLUMNS, *(cells(plan, row) for _, _, row in found)], MOVED if width < WIDTH else ())
-    names = [("kind", "kernels"), *((name, f"{count:,}") for name, count, _ in found)]
+    right = _aligned([COLUMNS, *(cells(plan, line.row) for line in found)], MOVED if width < WIDTH else ())
+    names = [("kind", "kernels"), *((line.label, f"{line.count:,}") for line in found)]
     room = max(len(name) for name, _ in names)
     return [f"{name:<{room}} {count:>7}  {text}" for (name, count), text in zip(names, right, strict=True)]
 
@@ -148,21 +170,18 @@ def _kinds_text(plan: Explanation, width: int) -> list[str]:
 def _rows(lines: Sequence[Line], plan: Explanation, width: int, most: int) -> list[str]:
     """Return a table of kernels, each with what is said below it in at most `most` lines a paragraph."""
     skipped = MOVED if width < WIDTH else ()
-    numbers = [cells(plan, row) for _, _, row in lines]
+    numbers = [cells(plan, line.row) for line in lines]
     title, *right = _aligned([COLUMNS, *numbers], skipped)
-    counts = [f"{count} x " if count > 1 else "" for _, count, _ in lines]
     room = width - len(title) - 6
     found = [f"{'#':>3} {'kernel':<{room}}  {title}"]
-    for (number, _, row), count, texts, values in zip(lines, counts, numbers, right, strict=True):
-        name, below = count + row.name, details(row)
-        if len(name) > room:
-            name, below = name[: room - 3] + "...", [row.name, *below]
-        if skipped:
-            below[-1 if row.places else len(below) :] = [
-                f"reads {texts[MOVED[0]]}, writes {texts[MOVED[1]]}", *below[-1 if row.places else len(below) :],
-            ]  # fmt: skip
-        found.append(f"{number:>3} {name:<{room}}  {values}")
-        for text in below:
+    for line, texts, values in zip(lines, numbers, right, strict=True):
+        name = (f"{line.count} x " if line.count > 1 else "") + line.row.name
+        shape, *places = details(line)
+        full = [line.row.name] if len(name) > room else []
+        moved = [f"reads {texts[MOVED[0]]}, writes {texts[MOVED[1]]}"] if skipped else []
+        name = name[: room - 3] + "..." if full else name
+        found.append(f"{line.label:>3} {name:<{room}}  {values}")
+        for text in (*full, shape, *moved, *places):
             found += textwrap.wrap(text, width, initial_indent=" " * 6, subsequent_indent=" " * 6, max_lines=most)
     return found
 
@@ -182,18 +201,18 @@ def html_table(plan: Explanation, top: int = 20) -> str:
     """Return an explanation as HTML."""
     first, *rest = head(plan)
     notes = "".join(f'<div style="opacity:.7">{html.escape(text)}</div>' for text in rest)
-    every = _table([(str(n), 1, row) for n, row in enumerate(plan.rows)], plan, "kernel")
+    body = _table(every(plan), plan, "kernel")
     if len(plan.rows) > MANY:
         shown, more = expensive(plan, top)
-        every = (
+        body = (
             f"{_table(kinds(plan), plan, 'kind', False)}"
             '<div style="margin-top:.8em"><b>The most expensive kernels</b>, equal ones together</div>'
             f"{_table(shown, plan, 'kernel')}<div>{html.escape(more)}</div>"
             f'<details style="margin:.4em 0"><summary style="cursor:pointer">All {len(plan.rows)} kernels, '
-            f"in the order of the step</summary>{every}</details>"
+            f"in the order of the step</summary>{body}</details>"
         )
     return (
-        f'<div style="{_FONT};margin:.3em 0;overflow-x:auto"><div><b>{html.escape(first)}</b></div>{notes}{every}</div>'
+        f'<div style="{_FONT};margin:.3em 0;overflow-x:auto"><div><b>{html.escape(first)}</b></div>{notes}{body}</div>'
     )
 
 
@@ -201,14 +220,15 @@ def _table(lines: Sequence[Line], plan: Explanation, what: str, kernels: bool = 
     names = ("of peak" if column == "peak" else column for column in COLUMNS)
     titles = "".join(f'<th style="{_RIGHT}">{html.escape(name)}</th>' for name in names)
     rows = [f'<tr style="background:none"><th style="{_LEFT}">{what}</th>{titles}</tr>']
-    for label, count, row in lines:
-        bold, times = html.escape(row.name if kernels else label), f"{count:,} &times; " if count > 1 else ""
-        number = f'<span style="{_NUMBER}">{label}</span>' if kernels else ""
+    for line in lines:
+        row, times = line.row, f"{line.count:,} &times; " if line.count > 1 else ""
+        bold = html.escape(row.name if kernels else line.label)
+        number = f'<span style="{_NUMBER}">{line.label}</span>' if kernels else ""
         numbers = "".join(_cell(n, text, plan.share(row)) for n, text in enumerate(cells(plan, row)))
         style = _NAME if kernels else _LEFT
         rows.append(f'<tr style="{_ROW}"><td style="{style}">{number}{times}<b>{bold}</b></td>{numbers}</tr>')
         if kernels:
-            below = "<br>".join(map(html.escape, details(row)))
+            below = "<br>".join(map(html.escape, details(line)))
             cell = f'<td colspan="{1 + len(COLUMNS)}" style="{_BELOW}">{below}</td>'
             rows.append(f'<tr style="background:none">{cell}</tr>')
     return f'<table style="{_TABLE}">{"".join(rows)}</table>'
