@@ -242,6 +242,15 @@ def test_a_reference_that_refuses_random_numbers_has_no_time():
     assert str(plan).count("cholesky") >= 1
 
 
+def test_a_step_that_refuses_its_numbers_has_no_time_but_its_kernels_have():
+    table = cr.asarray(np.zeros((10, 8), np.float32))
+    f = cr.jit(lambda i: cr.exp(table[i]))
+    plan = f.explain(cr.asarray([3, 99]))
+    assert plan.seconds is None
+    assert [row.seconds > 0 for row in plan.rows] == [True]
+    assert "Time:" not in str(plan)
+
+
 def test_a_step_without_kernels():
     f = cr.jit(lambda x: x)
     plan = f.explain(cr.ones(3))
