@@ -17,6 +17,7 @@ from chainrule.compiler import expr
 from chainrule.compiler.expr import Expr, apply, identity, k
 from chainrule.compiler.kernels import Buffer, Call, Kernel, Loops, Product, Program, Store, Sum, View, row_major
 from chainrule.compiler.layouts import Layouts
+from chainrule.compiler.masks import narrow_masks
 from chainrule.compiler.merging import Merger
 from chainrule.compiler.recomputation import without_barriers
 from chainrule.core.dtypes import dtype_of, float32
@@ -71,7 +72,7 @@ class Scheduler:
     """Makes a program of a graph; see the module's docstring."""
 
     def __init__(self, graph: Graph, lanes: int, takes: Mapping[int, int]):
-        self.again = without_barriers(graph)
+        self.again = without_barriers(narrow_masks(graph))
         graph = self.again.graph
         self.graph, self.lanes, self.takes = graph, lanes, takes
         self.floors: dict[Variable, int] = {}  # values that read through a barrier: the first kernel they may join
