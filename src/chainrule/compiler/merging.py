@@ -57,7 +57,7 @@ class Merger:
             if joined:
                 self._note(kernel, p, statements)
                 return
-        self._alone(axes, summed, statements, lanes)
+        self.alone(axes, summed, statements, lanes)
 
     def product(self, kernel: Product) -> None:
         """Append a contraction whose epilogue stores its result."""
@@ -85,9 +85,10 @@ class Merger:
         self.stores[kernel].setdefault(s.view.buffer, []).append((s, stage))
 
     # ------------------------------------------------------------------------------------------------ on its own
-    def _alone(
+    def alone(
         self, axes: tuple[Expr, ...], summed: tuple[Expr, ...], statements: Statements, lanes: Expr | None
     ) -> None:
+        """Compute the statements in a kernel of their own."""
         kernel = Loops()
         self.kernels.append(kernel)
         self.known[kernel], self.stores[kernel] = {}, {}

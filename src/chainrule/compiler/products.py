@@ -1,8 +1,6 @@
 """Contractions of a graph as strided sums of products: matmul, convolution and its two gradients.
 
 An operand is used where it lies if its strides are constant; otherwise it is packed, a copy that `explain()` shows.
-Convolution weights are packed [kernel, in, out] for the forward pass and [kernel, out, in] for the
-gradient of the input, so that channels are the columns.
 """
 
 from __future__ import annotations
@@ -10,13 +8,29 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from chainrule.compiler import expr
 from chainrule.compiler.contraction import Axis, Contraction
 from chainrule.compiler.expr import Expr, k
-from chainrule.compiler.kernels import Buffer, Product, Store, View, row_major
+from chainrule.compiler.kernels import Product, Store, View
 from chainrule.compiler.layouts import FEW, gradient_halo, placed
+from chainrule.compiler.operands import (
+    Geometry,
+    Operand,
+    backward_weights,
+    bordered,
+    forward_weights,
+    geometry,
+    image,
+    ones_of,
+    operand,
+    packed,
+    plain,
+    plain_weights,
+    strided,
+    tap_weights,
+)
 from chainrule.core.graph import Equation, Variable
 
 if TYPE_CHECKING:
@@ -25,41 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["FORMS"]
 
 TAPS = 9  # of a kernel of few channels whose gradients are summed together
-
-
-class Operand(NamedTuple):
-    """Where an operand's elements lie: a buffer, the place of the first, and a stride per axis variable."""
-
-    buffer: Buffer
-    offset: int
-    strides: dict[Expr, int]
-
-    def stride(self, v: Expr) -> int:
-        """Return how far neighbours along an axis variable are apart."""
-        return self.strides.get(v, 0)
-
-
-def operand(s: Scheduler, element: Expr) -> Operand | None:
-    """Return the strides of an element that is a plain load, or None."""
-    if element.op != "load" or len(element.args) > len(element.data.shape):
-        return None
-    offset, factors = expr.terms(element.data.address(element.args))
-    if any(v.op != "axis" for v in factors):
-        return None
-    return Operand(element.data.buffer, offset, factors)
-
-
-def packed(s: Scheduler, axes: Sequence[Expr], element: Expr, walk: Sequence[Expr] | None = None) -> Operand:
-    """Copy an operand into memory with its axes in the given order, and return it; `walk` is the order of the loops."""
-    kind = element.kind
-    extents = tuple(v.data[1] for v in axes)
-    view = s.temporary(kind, extents)
-    fresh = tuple(expr.index(0) if n == 1 else expr.axis(n) for n in extents)
-    change = dict(zip(axes, fresh, strict=True))
-    value = expr.rebuild(element, lambda e: change.get(e))
-    loops = tuple(change[v] for v in walk or axes)
-    s.copy(tuple(v for v in loops if v.op == "axis"), Store(view, fresh, value))
-    return Operand(view.buffer, 0, dict(zip(axes, row_major(extents), strict=True)))
 
 
 def emit(
@@ -142,76 +121,6 @@ def at_of(x: Variable, batch: Sequence[Expr], row: Expr, column: Expr) -> tuple[
 
 
 # ---------------------------------------------------------------------------------------------------- convolution
-class Geometry(NamedTuple):
-    """The axes of a convolution."""
-
-    n: Expr
-    groups: int
-    group: Expr
-    kernel: tuple[Expr, ...]
-    inputs: Expr  # channels per group
-    outputs: Expr  # channels per group
-    stride: tuple[int, ...]
-    low: tuple[int, ...]
-    dilation: tuple[int, ...]
-
-
-def geometry(e: Equation, batch: int, channels: int, out: int, kernel: Sequence[int]) -> Geometry:
-    """Return fresh axis variables for a convolution."""
-    groups = e.attributes["groups"]
-    return Geometry(
-        expr.axis(batch),
-        groups,
-        expr.axis(groups),
-        tuple(expr.axis(x) for x in kernel),
-        expr.axis(channels // groups),
-        expr.axis(out // groups),
-        e.attributes["stride"],
-        tuple(low for low, _ in e.attributes["padding"]),
-        e.attributes["dilation"],
-    )
-
-
-def image(s: Scheduler, v: Variable, halo: Sequence[tuple[int, int]], inner: int | None = None) -> View:
-    """Return an image in memory with at least this border of zeros, and the axis `inner` side by side, if given."""
-    n = len(v.shape)
-    last = inner == 1 or (inner is None and v.shape[1] >= FEW)
-    want = (0, *range(2, n), 1) if last else tuple(range(n))
-    view = s.views.get(v)
-    have = ((0, 0),) * n if view is None else s.layouts.around(v, view)
-    wide = all(a <= c and b <= d for (a, b), (c, d) in zip(halo, have[2:], strict=True))
-    if view is not None and wide and (inner is None or view.strides[inner] == 1 or v.shape[inner] == 1):
-        return view
-    key = (v, last)
-    known = s.layouts.copies.get(key)
-    if known is not None:
-        return known
-    whole = ((0, 0), (0, 0), *s.layouts.halos.get(v, tuple(halo)))
-    view = placed(v.shape, v.type.dtype.short, want, whole)
-    border = s.layouts.zeros(view, whole)
-    if border is not None:
-        s.kernels.append(border)
-    s.fill(view, lambda at: s.element(v, at))
-    s.layouts.copies[key] = view
-    return view
-
-
-def kernel_weights(s: Scheduler, w: Variable, g: Geometry, flip: bool) -> Operand:
-    """Return the weights packed [group, kernel, in, out], or [group, kernel, out, in] to go back."""
-    channel = k.add(k.mul(g.group, expr.index(g.outputs.data[1])), g.outputs)
-    depth, columns = (g.outputs, g.inputs) if flip else (g.inputs, g.outputs)
-    every = (g.group, *g.kernel, depth, columns)
-    ones = _ones(every)
-    element = expr.rebuild(s.element(w, (channel, g.inputs, *g.kernel)), ones.get)
-    walk = _plain((g.group, depth, *g.kernel, columns))  # as the weights lie
-    return packed(s, _plain(every), element, walk)
-
-
-def strided(view: View, parts: dict[Expr, int], offset: int) -> Operand:
-    """Return an operand from strides per axis variable; `offset` counts from the view's first element."""
-    return Operand(view.buffer, view.offset + offset, {v: c for v, c in parts.items() if v.data[1] > 1})
-
-
 def convolution(s: Scheduler, e: Equation) -> None:
     """y[b, o, q] = sum over c, r of w[o, c, r] x[b, c, s q + d r - low]."""
     x, w = e.inputs
@@ -237,7 +146,7 @@ def convolution(s: Scheduler, e: Equation) -> None:
         view, sums = s.allocate(y), (g.inputs, *g.kernel)
         emit(s, e, weights, pixels, batch, (g.outputs,), (g.n, *places), sums, view, at, kind, one)
         return
-    weights = kernel_weights(s, w, g, flip=False)
+    weights = forward_weights(s, w, g)
     view, sums = s.allocate(y), (*g.kernel, g.inputs)
     emit(s, e, pixels, weights, batch, (g.n, *places), (g.outputs,), sums, view, at, kind, one)
 
@@ -246,16 +155,6 @@ def _by_pixel(s: Scheduler, channels: int, width: int) -> bool:
     """Return whether the pixels of a row fill vectors clearly better than the channels of a pixel."""
     used = lambda n: n / max(-(-n // s.lanes) * s.lanes, 1)  # noqa: E731
     return channels < FEW and used(width) > 1.3 * used(channels)
-
-
-def plain_weights(s: Scheduler, w: Variable, g: Geometry) -> Operand:
-    """Return the weights where they lie, [out, in, kernel]."""
-    channel = k.add(k.mul(g.group, expr.index(g.outputs.data[1])), g.outputs)
-    at = (channel, g.inputs, *g.kernel)
-    ones = _ones((g.group, g.outputs, g.inputs, *g.kernel))
-    element = expr.rebuild(s.element(w, at), lambda x: ones.get(x))
-    axes = _plain((g.group, g.outputs, g.inputs, *g.kernel))
-    return operand(s, element) or packed(s, axes, element)
 
 
 def convolution_weight_gradient(s: Scheduler, e: Equation) -> None:
@@ -309,7 +208,7 @@ def convolution_input_gradient(s: Scheduler, e: Equation) -> None:
     by_pixel = _by_pixel(s, g.inputs.data[1], dx.shape[-1]) and all(x == 1 for x in g.stride)
     halo = gradient_halo(e.attributes["size"], dy.shape[2:], e, w.shape[2:])
     view_dy = image(s, dy, halo, len(dy.shape) - 1 if by_pixel else None)
-    right = plain_weights(s, w, g) if by_pixel else kernel_weights(s, w, g, flip=True)
+    right = plain_weights(s, w, g) if by_pixel else backward_weights(s, w, g)
     view = s.allocate(dx)
     phases = [_phases(*rule) for rule in zip(dx.shape[2:], g.kernel, g.stride, g.low, g.dilation, strict=True)]
     one = all(len(p) == 1 for p in phases) and g.groups == 1
@@ -394,21 +293,13 @@ def _fill_gaps(s: Scheduler, view: View, phases: Sequence) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------- few channels
-def _plain(variables: Sequence[Expr]) -> tuple[Expr, ...]:
-    return tuple(v for v in variables if v.data[1] != 1)
-
-
-def _ones(variables: Sequence[Expr]) -> dict[Expr, Expr]:
-    return {v: expr.index(0) for v in variables if v.data[1] == 1}
-
-
 def _reduce(
     s: Scheduler, value: Expr, outer: Sequence[Expr], summed: Sequence[Expr], view: View, at: Sequence[Expr]
 ) -> None:
     """Sum products by a loop kernel, channels side by side."""
-    ones = _ones([*outer, *summed])
+    ones = ones_of([*outer, *summed])
     swap = lambda x: expr.rebuild(x, lambda p: ones.get(p))  # noqa: E731
-    s.reduction("add", swap(value), _plain(outer), _plain(summed), view, tuple(swap(i) for i in at))
+    s.reduction("add", swap(value), plain(outer), plain(summed), view, tuple(swap(i) for i in at))
 
 
 def _depthwise(s: Scheduler, e: Equation, g: Geometry, places: Sequence[Expr]) -> None:
@@ -421,29 +312,13 @@ def _depthwise(s: Scheduler, e: Equation, g: Geometry, places: Sequence[Expr]) -
     source = k.add(k.mul(group, expr.index(g.inputs.data[1])), g.inputs)
     rules = zip(places, g.kernel, g.stride, g.dilation, strict=True)
     at = [k.add(k.mul(q, expr.index(st)), k.mul(r, expr.index(d))) for q, r, st, d in rules]
-    shifted = _bordered(view_x, g.low, e.attributes["padding"])
+    shifted = bordered(view_x, g.low, e.attributes["padding"])
     value = k.mul(
         k.cast(shifted.load((g.n, source, *at)), accumulator(e)),
-        k.cast(_taps(s, w).load((out, g.inputs, *g.kernel)), accumulator(e)),
+        k.cast(tap_weights(s, w).load((out, g.inputs, *g.kernel)), accumulator(e)),
     )
     view = s.allocate(y)
     _reduce(s, value, (g.n, *places, out), (*g.kernel, g.inputs), view, (g.n, out, *places))
-
-
-def _taps(s: Scheduler, w: Variable) -> View:
-    """Return a copy of the weights with the output channels side by side."""
-    key = (w, "taps")
-    if key not in s.layouts.copies:
-        view = s.layouts.copies[key] = placed(w.shape, w.type.dtype.short, (*range(2, len(w.shape)), 1, 0))
-        s.fill(view, lambda at: s.element(w, at))
-    return s.layouts.copies[key]
-
-
-def _bordered(view: View, low: Sequence[int], padding: Sequence[tuple[int, int]]) -> View:
-    """Return an image with its border as ordinary elements."""
-    offset = view.offset - sum(a * st for a, st in zip(low, view.strides[2:], strict=True))
-    shape = (*view.shape[:2], *(n + a + b for n, (a, b) in zip(view.shape[2:], padding, strict=True)))
-    return View(view.buffer, shape, view.strides, offset)
 
 
 def _depthwise_weights(s: Scheduler, e: Equation, g: Geometry, places: Sequence[Expr]) -> None:
@@ -453,7 +328,7 @@ def _depthwise_weights(s: Scheduler, e: Equation, g: Geometry, places: Sequence[
     out = expr.axis(dw.shape[0])
     group, _ = k.divmod(out, g.outputs.data[1])
     view_x, kind = image(s, x, e.attributes["padding"]), accumulator(e)
-    shifted = _bordered(view_x, g.low, e.attributes["padding"])
+    shifted = bordered(view_x, g.low, e.attributes["padding"])
     one = k.cast(s.element(dy, (g.n, out, *places)), kind)
     taps, left = _together((*g.kernel, g.inputs))
     values: list[Expr] = []
@@ -463,10 +338,10 @@ def _depthwise_weights(s: Scheduler, e: Equation, g: Geometry, places: Sequence[
         at = [k.add(k.mul(q, expr.index(st)), k.mul(r, expr.index(d))) for q, r, st, d in rules]
         values.append(k.mul(k.cast(shifted.load((g.n, source, *at)), kind), one))
     view = s.allocate(dw)
-    ones = _ones([g.n, *places, *left, out])
+    ones = ones_of([g.n, *places, *left, out])
     values = [expr.rebuild(v, ones.get) for v in values]
     targets = [tuple(expr.rebuild(i, ones.get) for i in (out, tap[-1], *tap[:-1])) for tap in taps]
-    s.reductions("add", values, _plain((*left, out)), _plain((g.n, *places)), view, targets)
+    s.reductions("add", values, plain((*left, out)), plain((g.n, *places)), view, targets)
 
 
 def _together(axes: Sequence[Expr]) -> tuple[list[tuple[Expr, ...]], tuple[Expr, ...]]:
@@ -484,10 +359,10 @@ def _depthwise_back(s: Scheduler, e: Equation, g: Geometry) -> None:
     channel = expr.axis(dx.shape[1])
     group, within = k.divmod(channel, g.inputs.data[1])
     halo = gradient_halo(e.attributes["size"], dy.shape[2:], e, w.shape[2:])
-    view_dy, taps_w = image(s, dy, halo), _taps(s, w)
+    view_dy, taps_w = image(s, dy, halo), tap_weights(s, w)
     view = s.allocate(dx)
     phases = [_phases(*rule) for rule in zip(dx.shape[2:], g.kernel, g.stride, g.low, g.dilation, strict=True)]
-    shifted = _bordered(view_dy, tuple(a for a, _ in halo), halo)
+    shifted = bordered(view_dy, tuple(a for a, _ in halo), halo)
     out = k.add(k.mul(group, expr.index(g.outputs.data[1])), g.outputs)
     kind = accumulator(e)
     covered = True

@@ -115,7 +115,7 @@ class Scheduler:
             if not self.is_native(e):
                 needed.update(e.inputs)
             elif isinstance(lower, Contraction):
-                needed.update(self._source(v) for v in e.inputs)
+                needed.update(self._source(v) for v in _read_in_place(e))
             elif isinstance(lower, Loop):
                 needed.update(e.inputs)
             elif e.primitive.name == "reshape" and not _same_but_ones(e.inputs[0].shape, e.outputs[0].shape):
@@ -528,6 +528,11 @@ def domain(shape: Sequence[int], order: Sequence[int]) -> tuple[tuple[Expr, ...]
     """Return the indices of a tensor's element, and the axes that they run over in the given order."""
     at = [expr.index(0) if n == 1 else expr.axis(n) for n in shape]
     return tuple(at), tuple(at[a] for a in order if shape[a] != 1)
+
+
+def _read_in_place(e: Equation) -> Sequence[Variable]:
+    """Return the operands of a contraction that are not packed from what computes them; weights of convolutions are."""
+    return e.inputs[:1] if e.primitive.name in ("convolution", "convolution_input_gradient") else e.inputs
 
 
 def _checked_where(value: Expr, where: Expr) -> Expr:
