@@ -150,10 +150,7 @@ def bordered(view: View, low: Sequence[int], padding: Sequence[tuple[int, int]])
 # ---------------------------------------------------------------------------------------------------- weights
 def plain_weights(s: Scheduler, w: Variable, g: Geometry) -> Operand:
     """Return the weights where they lie, [out, in, kernel]."""
-    channel = k.add(k.mul(g.group, expr.index(g.outputs.data[1])), g.outputs)
-    at = (channel, g.inputs, *g.kernel)
-    ones = ones_of((g.group, g.outputs, g.inputs, *g.kernel))
-    element = expr.rebuild(s.element(w, at), lambda x: ones.get(x))
+    element = _element(s, w, g)
     axes = plain((g.group, g.outputs, g.inputs, *g.kernel))
     return operand(s, element) or packed(s, axes, element)
 
@@ -174,16 +171,10 @@ def backward_weights(s: Scheduler, w: Variable, g: Geometry) -> Operand:
         lying = operand(s, _element(s, w, g))
         if lying is not None and lying.stride(g.inputs) == 1:
             return lying
-    view = _output_channels_last(s, w, g)
-    if view.buffer.kind == "bf16":
-        return _operand(view, (g.group, *g.kernel, g.inputs, g.outputs))
-    inputs, outputs = view.shape[-2:]
-    lead, i, o = (expr.index(0) if n == 1 else expr.axis(n) for n in (g.groups * taps, inputs, outputs))
-    source = View(view.buffer, (g.groups * taps, inputs, outputs), (inputs * outputs, outputs, 1))
-    back = s.temporary(view.buffer.kind, (g.groups * taps, outputs, inputs))
-    _copy(s, plain_of((lead, o, i)), Store(back, (lead, o, i), source.load((lead, i, o))))
-    whole = View(back.buffer, (g.groups, *(r.data[1] for r in g.kernel), outputs, inputs), ())
-    return _operand(whole, (g.group, *g.kernel, g.outputs, g.inputs))
+    if w.type.dtype.short == "bf16":
+        return _operand(_output_channels_last(s, w, g), (g.group, *g.kernel, g.inputs, g.outputs))
+    goal, walk = (g.group, *g.kernel, g.outputs, g.inputs), (g.group, g.outputs, *g.kernel, g.inputs)  # as weights lie
+    return packed(s, plain(goal), _element(s, w, g), plain(walk))
 
 
 def _operand(view: View, axes: Sequence[Expr]) -> Operand:
