@@ -374,6 +374,7 @@ def test_on_a_terminal_messages_are_wrapped_to_its_width(monkeypatch):
 
     screen = Terminal()
     monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")
     with contextlib.redirect_stderr(screen):
         assert cli.run(["evaluate", "nowhere"]) == output.USAGE
     lines = screen.getvalue().splitlines()
