@@ -377,7 +377,7 @@ def test_on_a_terminal_messages_are_wrapped_to_its_width(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     with contextlib.redirect_stderr(screen):
         assert cli.run(["evaluate", "nowhere"]) == output.USAGE
-    lines = screen.getvalue().splitlines()
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue()).splitlines()
     assert len(lines) > 2
     assert max(map(len, lines)) <= 40
     assert " ".join(line.strip() for line in lines).startswith("error: nowhere holds no run: it has no recipe.toml.")
