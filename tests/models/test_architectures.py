@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
-
 import numpy as np
 import pytest
 
@@ -237,68 +234,3 @@ def test_the_page_is_what_its_tool_writes(repository):
     tool = module_from_spec(spec)
     spec.loader.exec_module(tool)
     assert (repository / "docs" / "models.md").read_text(encoding="utf-8") == tool.page()
-
-
-# ---------------------------------------------------------------------------------------------------- real weights
-def _picture(side):
-    c, h, w = np.ogrid[:3, :side, :side]
-    return ((7 * h + 13 * w + 29 * c) % 256).astype(np.float32)[None]
-
-
-def _compare(folder, name, logits):
-    want = json.loads((folder / "pretrained" / "reference_outputs.json").read_text())["models"][name]
-    chances = np.exp(logits - logits.max())
-    chances = (chances / chances.sum()).ravel()
-    assert np.argsort(-chances)[:5].tolist() == want["top5_index"]
-    np.testing.assert_allclose(chances[want["top5_index"]], want["top5_probability"], rtol=1e-4)
-
-
-def test_squeezenet_with_the_imagenet_weights_gives_the_reference_outputs(data_folder, undrawn):
-    parts = {"conv1x1_1": "squeeze", "conv1x1_2": "expand1x1", "conv3x3_2": "expand3x3"}
-    numbers = dict(zip(range(2, 10), (3, 4, 5, 7, 8, 9, 10, 12), strict=True))
-    state = {}
-    for key, value in np.load(data_folder / "pretrained" / "squeezenet_v1.0.npz").items():
-        layer, kind = key.rsplit(".", 1)
-        fire = re.fullmatch(r"fire(\d)/(.*)", layer)
-        layer = f"features.{numbers[int(fire[1])]}.{parts[fire[2]]}" if fire else layer
-        state[f"{ {'conv1': 'features.0', 'conv_final': 'classifier.1'}.get(layer, layer) }.{kind}"] = value
-    model = models.create("squeezenet1_0", variant="caffe").eval()
-    model.load_state_dict(state)
-    x = _picture(227)[:, ::-1] - np.array([104, 117, 123], np.float32).reshape(1, 3, 1, 1)
-    _compare(data_folder, "squeezenet_v1.0", model(cr.asarray(np.ascontiguousarray(x))).numpy())
-
-
-def test_mobilenet_with_the_imagenet_weights_gives_the_reference_outputs(data_folder, undrawn):
-    folder = data_folder / "pretrained" / "mobilenet_v1_0.25_224"
-    found = {}
-    for group in json.loads((folder / "model.json").read_text())["weightsManifest"]:
-        data, start = np.concatenate([np.fromfile(folder / path, "<f4") for path in group["paths"]]), 0
-        for entry in group["weights"]:
-            count = int(np.prod(entry["shape"]))
-            found[entry["name"]] = data[start : start + count].reshape(entry["shape"])
-            start += count
-    model = models.create("mobilenet_0.25", variant="tensorflow").eval()
-    model.load_state_dict(_from_keras(found), strict=False)
-    _compare(data_folder, "mobilenet_v1_0.25_224", model(cr.asarray(_picture(224) / 127.5 - 1)).numpy())
-
-
-def _from_keras(found):
-    """Return the state dict of a MobileNet from the weights by Keras' names."""
-    state, ends = (
-        {},
-        {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"},
-    )
-    for name, value in found.items():
-        layer, kind = name.split("/")
-        block = re.fullmatch(r"conv_(dw|pw)_(\d+)(_bn)?", layer)
-        where = (
-            "conv1" if block is None else f"blocks.{int(block[2]) - 1}.{ {'dw': 'depth', 'pw': 'point'}[block[1]] }wise"
-        )
-        if layer == "conv_preds":
-            state[f"fc.{'bias' if kind == 'bias' else 'weight'}"] = value.reshape(-1, value.shape[-1]).T.squeeze()
-        elif kind in ends:
-            state[f"{where}.bn.{ends[kind]}"] = value
-        else:
-            axes = (2, 3, 0, 1) if "depthwise" in kind else (3, 2, 0, 1)
-            state[f"{where}.conv.weight"] = np.ascontiguousarray(value.transpose(axes))
-    return state
