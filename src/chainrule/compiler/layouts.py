@@ -9,7 +9,7 @@ that a convolution pads is stored with its zeros around it, so that kernels need
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from chainrule.compiler.kernels import Border, Buffer, View
 from chainrule.core.graph import Equation, Graph, Variable
@@ -41,9 +41,11 @@ class Layouts:
     Args:
         graph: the graph.
         is_native: whether an equation is compiled.
+        few: convolutions that gather their pixels, whatever the layout.
     """
 
-    def __init__(self, graph: Graph, is_native: Callable[[Equation], bool]):
+    def __init__(self, graph: Graph, is_native: Callable[[Equation], bool], few: Collection[Equation] = ()):
+        self.few = few
         self.images: set[Variable] = set()
         self.halos: dict[Variable, Halo] = {}
         self.copies: dict[tuple, View] = {}  # images packed for convolutions
@@ -64,7 +66,8 @@ class Layouts:
         (y,) = e.outputs
         if e.primitive.name == "convolution":
             x, _w = e.inputs
-            self.images |= {x, y}
+            if e not in self.few:  # else the pixels of a channel are written side by side
+                self.images |= {x, y}
             self._widen(x, e.attributes["padding"])
         elif e.primitive.name == "convolution_weight_gradient":
             x, dy = e.inputs

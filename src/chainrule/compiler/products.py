@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from chainrule.compiler import expr
 from chainrule.compiler.contraction import Axis, Contraction
 from chainrule.compiler.expr import Expr, k
+from chainrule.compiler.few_pixels import convolve_few
 from chainrule.compiler.kernels import Product, Store, View
 from chainrule.compiler.layouts import FEW, gradient_halo, placed
 from chainrule.compiler.operands import (
@@ -129,6 +130,9 @@ def convolution(s: Scheduler, e: Equation) -> None:
     places = tuple(expr.axis(q) for q in y.shape[2:])
     if e.attributes["groups"] > 1 and g.inputs.data[1] * g.outputs.data[1] < 16:
         _depthwise(s, e, g, places)
+        return
+    if e in s.layouts.few:
+        convolve_few(s, e, g, places)
         return
     by_pixel = _by_pixel(s, g.outputs.data[1], places[-1].data[1]) and g.stride[-1] == 1
     view_x = image(s, x, e.attributes["padding"], len(x.shape) - 1 if by_pixel else None)

@@ -15,6 +15,7 @@ from typing import Any
 
 from chainrule.compiler import expr
 from chainrule.compiler.expr import Expr, apply, identity, k
+from chainrule.compiler.few_pixels import few_pixels
 from chainrule.compiler.kernels import Buffer, Call, Kernel, Loops, Product, Program, Store, Sum, View, row_major
 from chainrule.compiler.layouts import Layouts
 from chainrule.compiler.masks import narrow_masks
@@ -89,7 +90,7 @@ class Scheduler:
         self.cost: dict[Variable, tuple[int, int, int]] = {}  # operations, loads and depth of what is written inline
         self.memo: dict[tuple, tuple] = {}
         self.equation: Equation | None = None
-        self.layouts = Layouts(graph, self.is_native)
+        self.layouts = Layouts(graph, self.is_native, few_pixels(graph, lanes))
         self.needed = self._needed()
         self.merger = Merger(self)
         self.inputs = []

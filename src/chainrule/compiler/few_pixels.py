@@ -1,0 +1,79 @@
+"""Convolutions of few pixels with many weights: inference on one picture, the last layers of a network.
+
+Vectors run along the output channels elsewhere, for which the weights are packed; in inference that copy is kept from
+call to call, beside the user's own array. Where there are few pixels the copy is the larger operand by far. Then the
+pixels are gathered instead, once per call: every tap of every channel becomes a row of all pixels,
+
+    y[o, p] = sum over (c, r) of w[o, (c, r)] x[c, s p + d r - low]
+
+which is a product of matrices whose left one is the weight as it lies, in its own order. For ResNet-18 on one picture
+of 32 x 32 that is 42 of 45 MB less at the same speed: the sums of 4 x 4 pixels are 10 % faster, since a vector is 16
+pixels, and gathering costs 4 %.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from chainrule.compiler import expr
+from chainrule.compiler.expr import Expr, k
+from chainrule.compiler.operands import Geometry, Operand, bordered, image, ones_of, packed, plain, plain_weights
+from chainrule.core.dtypes import float32
+from chainrule.core.graph import Equation, Graph
+
+if TYPE_CHECKING:
+    from chainrule.compiler.schedule import Scheduler
+
+__all__ = ["convolve_few", "few_pixels"]
+
+MORE = 4  # output channels per pixel from which gathering pixels is small beside the sums
+_GRADIENTS = frozenset(("convolution_input_gradient", "convolution_weight_gradient"))
+
+
+def few_pixels(graph: Graph, lanes: int) -> set[Equation]:
+    """Return the convolutions of a graph that gather their pixels.
+
+    A graph that trains has none: gradients want the channels side by side, and its weights are packed at each step.
+
+    Args:
+        graph: after the passes.
+        lanes: float32 lanes of the machine's vectors.
+    """
+    if any(e.primitive.name in _GRADIENTS for e in graph.equations):
+        return set()
+    return {e for e in graph.equations if e.primitive.name == "convolution" and _is_few(e, lanes)}
+
+
+def _is_few(e: Equation, lanes: int) -> bool:
+    """Return whether pixels fill whole vectors and are few beside the output channels."""
+    (y,) = e.outputs
+    pixels = y.shape[0] * math.prod(y.shape[2:])
+    one = e.attributes["groups"] == 1 and e.inputs[0].type.dtype == float32 == y.type.dtype
+    return one and 0 < MORE * pixels <= y.shape[1] and pixels % lanes == 0
+
+
+def convolve_few(s: Scheduler, e: Equation, g: Geometry, places: Sequence[Expr]) -> None:
+    """Append a convolution that gathers its pixels."""
+    from chainrule.compiler.products import accumulator, emit
+
+    x, w = e.inputs
+    (y,) = e.outputs
+    padding = e.attributes["padding"]
+    rules = zip(places, g.kernel, g.stride, g.dilation, strict=True)
+    at = [k.add(k.mul(q, expr.index(st)), k.mul(r, expr.index(d))) for q, r, st, d in rules]
+    axes = (g.inputs, *g.kernel, g.n, *places)
+    tap = bordered(image(s, x, padding), g.low, padding).load((g.n, g.inputs, *at))
+    rows = packed(s, plain(axes), expr.rebuild(tap, ones_of(axes).get))
+    pixel = expr.axis(y.shape[0] * math.prod(y.shape[2:]))
+    pixels = Operand(rows.buffer, 0, {**{v: rows.stride(v) for v in (g.inputs, *g.kernel)}, pixel: 1})
+    weights, view = plain_weights(s, w, g), s.allocate(y)
+    where: list[Expr] = []
+    rest = pixel
+    for size in reversed(y.shape[2:]):
+        rest, last = k.divmod(rest, size)
+        where.insert(0, last)
+    target = (rest, g.outputs, *where)
+    sums, kind = (g.inputs, *g.kernel), accumulator(e)
+    emit(s, e, weights, pixels, (g.group,), (g.outputs,), (pixel,), sums, view, target, kind)
