@@ -116,7 +116,7 @@ def image(s: Scheduler, v: Variable, halo: Sequence[tuple[int, int]], inner: int
     n = len(v.shape)
     last = inner == 1 or (inner is None and v.shape[1] >= FEW)
     want = (0, *range(2, n), 1) if last else tuple(range(n))
-    view = s.views.get(v)
+    view = stored = s.views.get(v)
     have = ((0, 0),) * n if view is None else s.layouts.around(v, view)
     wide = all(a <= c and b <= d for (a, b), (c, d) in zip(halo, have[2:], strict=True))
     if view is not None and wide and (inner is None or view.strides[inner] == 1 or v.shape[inner] == 1):
@@ -130,7 +130,7 @@ def image(s: Scheduler, v: Variable, halo: Sequence[tuple[int, int]], inner: int
     border = s.layouts.zeros(view, whole)
     if border is not None:
         s.kernels.append(border)
-    s.fill(view, lambda at: s.element(v, at))
+    s.fill(view, lambda at: s.element(v, at), alone=stored is not None)  # a transposition in squares
     s.layouts.copies[key] = view
     return view
 

@@ -172,10 +172,10 @@ def convolution_weight_gradient(s: Scheduler, e: Equation) -> None:
         return
     joinable = g.groups == 1 and math.prod(dw.shape[2:]) == 1
     across = joinable and x.shape[1] >= FEW  # vectors along the weight's own order: its update joins the product
-    inner = 1 if across else None
-    if not across and x.type.dtype.short == "bf16" and places[-1].data[1] > 1:  # pairs of pixels are multiplied
-        inner = len(x.shape) - 1
-    view_x, view_dy = image(s, x, e.attributes["padding"], inner), image(s, dy, ((0, 0),) * len(places), 1)
+    bf16 = x.type.dtype.short == "bf16" and places[-1].data[1] > 1
+    pixels = len(x.shape) - 1 if bf16 else None  # pairs of pixels are multiplied
+    view_x = image(s, x, e.attributes["padding"], 1 if across else pixels)
+    view_dy = image(s, dy, ((0, 0),) * len(places), pixels if across else 1)
     strides = view_x.strides
     parts = {g.n: strides[0], g.group: strides[1] * g.inputs.data[1], g.inputs: strides[1]}
     other = {g.n: view_dy.strides[0], g.group: view_dy.strides[1] * g.outputs.data[1], g.outputs: view_dy.strides[1]}

@@ -328,19 +328,19 @@ class Scheduler:
             view = self.allocate(v)
         self.fill(view, lambda at: self.expand(v, at))
 
-    def fill(self, view: View, element: Any) -> None:
-        """Compute each element of a view."""
+    def fill(self, view: View, element: Any, alone: bool = False) -> None:
+        """Compute each element of a view; `alone`: in a kernel of its own."""
         at, axes = domain(view.shape, view.order)
         value = element(at)
-        self.copy(axes, Store(view, at, value))
+        self.copy(axes, Store(view, at, value), alone)
 
-    def copy(self, axes: tuple[Expr, ...], store: Store) -> None:
+    def copy(self, axes: tuple[Expr, ...], store: Store, alone: bool = False) -> None:
         """Write a store over axes that are given in the order of its memory."""
         if len(axes) > 1 and _run(axes, store) < self.lanes // 2:  # few neighbours: go along what is read instead
             inner = _innermost(store.value, axes)
             if inner is not None and _extent(inner) > _extent(axes[-1]):
                 axes = (*[v for v in axes if v is not inner], inner)
-        self.merger.item(axes, (), [store], None)
+        (self.merger.alone if alone else self.merger.item)(axes, (), [store], None)
 
     def _call(self, e: Equation) -> None:
         kernel = Call([self.again.original.get(e, e)])

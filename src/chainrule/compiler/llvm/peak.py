@@ -75,14 +75,14 @@ def raise_peak(found: Peak, target: Target, threads: int) -> Peak:
 
 
 def _name(target: Target, threads: int) -> str:
-    return cache.key(f"peaks of {platform.node()} on {threads} threads".encode(), target)
+    return cache.key(f"measured peaks of {platform.node()} on {threads} threads".encode(), target)
 
 
 def _measured(target: Target, threads: int) -> Peak:
     text = peak_text(target)
     loaded = Loaded(cache.cached(text.encode(), lambda: compile_text([text], target), target))
     size = ELEMENTS * 4
-    source, goal = np.zeros(ELEMENTS, np.float32), np.ones(ELEMENTS, np.float32)
+    source, goal = np.ones(ELEMENTS, np.float32), np.ones(ELEMENTS, np.float32)  # memory of their own, unlike zeros
     per_thread = size // threads // 256 * 256
     context = np.array([ROUNDS, source.ctypes.data, goal.ctypes.data, per_thread], np.int64)
 

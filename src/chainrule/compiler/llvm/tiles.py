@@ -59,7 +59,7 @@ def tiles_for(axes: tuple[Expr, ...], statements: Sequence[Store], lanes: int) -
     elements = []
     across: Expr | None = None
     for part in expr.walk(s.value for s in statements):
-        if part.kind not in ("f32", "i32", "u32") and part.op not in ("affine", "axis", "const"):
+        if part.kind not in ("f32", "i32", "u32", "bf16") and part.op not in ("affine", "axis", "const"):
             if part.op == "element" and along in part.free:
                 return None
             continue
@@ -98,7 +98,7 @@ def emit_tiles(code: Code, tiles: Tiles, unit: Value) -> None:
     def tile(start: Value) -> None:
         code.push()
         code.places[tiles.across], code.places[tiles.along] = Place(first), Place(start)
-        found = {e: transposed(b, _rows(code, e, tiles)) for e in tiles.elements}
+        found = {e: _columns(code, e, tiles) for e in tiles.elements}
         for i in range(lanes):
             code.push()
             code.places[tiles.across] = Place(first, i)
@@ -115,10 +115,15 @@ def emit_tiles(code: Code, tiles: Tiles, unit: Value) -> None:
     code.pop()
 
 
-def _rows(code: Code, element: Expr, tiles: Tiles) -> list[Value]:
-    """Load the vectors of a square, one per place along the vectors' axis, each along the other axis."""
+def _columns(code: Code, element: Expr, tiles: Tiles) -> list[Value]:
+    """Load a square, each vector along the other axis, and return its vectors along theirs."""
     b = code.b
     factor = expr.terms(element.args[0])[1][tiles.along]
     base, _, _ = code.split(element.args[0])
     type = kind_type(element.data.kind, tiles.lanes)
-    return [b.load(type, code.pointer(element.data, (base[0], base[1] + factor * i))) for i in range(tiles.lanes)]
+    places = [code.pointer(element.data, (base[0], base[1] + factor * i)) for i in range(tiles.lanes)]
+    rows = [b.load(type, p) for p in places]
+    if type.bytes == 4:
+        return transposed(b, rows)
+    words = transposed(b, [b.cast("zext", row, "i32") for row in rows])
+    return [b.cast("trunc", column, type.kind) for column in words]
