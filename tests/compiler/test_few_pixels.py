@@ -11,20 +11,19 @@ from chainrule.compiler.few_pixels import few_pixels
 from chainrule.compiler.llvm.machine import host_target
 
 LANES = host_target().lanes(32)
-SHAPES = [  # batch, channels, outputs, size, kernel, options: a multiple of 16 pixels, 4 times as many outputs
-    (1, 24, 64, (4, 4), (3, 3), {"padding": 1}),
-    (1, 40, 72, (4, 4), (3, 3), {"padding": 1}),
-    (2, 9, 128, (4, 4), (3, 3), {"padding": 1}),
-    (1, 12, 256, (8, 8), (3, 3), {"padding": 1}),
-    (1, 16, 64, (8, 8), (1, 1), {"stride": 2}),
-    (1, 16, 64, (8, 8), (3, 3), {"stride": 2, "padding": 1}),
-    (1, 16, 64, (9, 9), (3, 3), {"stride": 2}),
-    (1, 7, 64, (8, 8), (3, 3), {"dilation": 2}),
-    (1, 20, 128, (2, 16), (1, 3), {"padding": (0, 1)}),
-    (1, 300, 512, (4, 4), (3, 3), {"padding": 1}),
-    (1, 1, 64, (16,), (1,), {}),
-    (2, 10, 150, (16,), (5,), {"padding": 2}),
-    (1, 10, 64, (2, 2, 4), (3, 3, 3), {"padding": 1}),
+WIDE = LANES // 4  # pixels of a row where there are four; all of them fill one vector
+SHAPES = [  # batch, channels, outputs, size, kernel, options; at least four outputs per pixel
+    (1, 24, 64, (4, WIDE), (3, 3), {"padding": 1}),
+    (1, 40, 72, (4, WIDE), (3, 3), {"padding": 1}),
+    (2, 9, 128, (2, WIDE), (3, 3), {"padding": 1}),
+    (1, 16, 64, (8, 2 * WIDE), (3, 3), {"stride": 2, "padding": 1}),
+    (1, 16, 64, (9, 2 * WIDE + 1), (3, 3), {"stride": 2}),
+    (1, 7, 64, (8, WIDE + 4), (3, 3), {"dilation": 2}),
+    (1, 20, 128, (1, LANES), (1, 3), {"padding": (0, 1)}),
+    (1, 300, 512, (4, WIDE), (3, 3), {"padding": 1}),
+    (1, 1, 64, (LANES + 1,), (2,), {}),
+    (4, 10, 150, (WIDE,), (5,), {"padding": 2}),
+    (1, 10, 64, (2, 2, WIDE), (3, 3, 3), {"padding": 1}),
 ]
 
 
@@ -59,15 +58,17 @@ def test_gathered_pixels_agree_with_eager(batch, channels, outputs, size, kernel
 
 
 @pytest.mark.parametrize(
-    "batch, outputs, size, options, reason",
+    "batch, outputs, kernel, options, reason",
     [
-        (1, 64, (5, 5), {}, "9 pixels fill no vector"),
-        (2, 64, (4, 4), {"padding": 1}, "more pixels than a quarter of the outputs"),
-        (1, 64, (4, 4), {"padding": 1, "groups": 2}, "groups"),
+        (1, 64, 3, {}, "the pixels fill no vector"),
+        (32 // LANES, 128, 3, {"padding": 1}, "32 pixels"),
+        (1, 4 * LANES - 1, 3, {"padding": 1}, "few outputs"),
+        (1, 64, 3, {"padding": 1, "groups": 2}, "groups"),
+        (1, 64, 1, {}, "pixels that are used once"),
     ],
 )
-def test_other_convolutions_pack_their_weights(batch, outputs, size, options, reason):
-    x, w = arguments(batch, 64, outputs, size, (3, 3))
+def test_other_convolutions_pack_their_weights(batch, outputs, kernel, options, reason):
+    x, w = arguments(batch, 64, outputs, (4, WIDE + (reason == "the pixels fill no vector")), (kernel, kernel))
     w = w[:, : 64 // options.get("groups", 1)]
     step = cr.jit(lambda x: nn.functional.conv2d(x, w, **options))
     np.testing.assert_allclose(step(x).numpy(), nn.functional.conv2d(x, w, **options).numpy(), atol=1e-4)
@@ -77,7 +78,7 @@ def test_other_convolutions_pack_their_weights(batch, outputs, size, options, re
 def test_a_step_that_trains_gathers_nothing():
     conv = nn.Conv2d(24, 64, 3, padding=1)
     step = cr.jit(lambda x: (conv(x) ** 2).sum().backward())
-    step(cr.ones((1, 24, 4, 4)))
+    step(cr.ones((1, 24, 4, WIDE)))
     assert not few_pixels(step.variants[0].graph, LANES)
 
 
@@ -85,11 +86,11 @@ def test_a_network_for_one_picture_keeps_no_second_copy_of_its_weights():
     """ResNet-18 kept 44.7 MB beside the user's 44.7."""
     cr.manual_seed(0)
     net = nn.Sequential(
-        nn.Conv2d(8, 32, 3, stride=2, padding=1), nn.BatchNorm2d(32), nn.ReLU(),
-        nn.Conv2d(32, 256, 3, stride=2, padding=1), nn.BatchNorm2d(256), nn.ReLU(),
+        nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.BatchNorm2d(16), nn.ReLU(),
+        nn.Conv2d(16, 256, 3, stride=2, padding=1), nn.BatchNorm2d(256), nn.ReLU(),
         nn.Conv2d(256, 256, 3, padding=1), nn.BatchNorm2d(256), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
     ).eval()  # fmt: skip
-    x = cr.asarray(np.random.default_rng(0).standard_normal((1, 8, 16, 16)).astype(np.float32))
+    x = cr.asarray(np.random.default_rng(0).standard_normal((1, 8, 16, 4 * WIDE)).astype(np.float32))
     step = cr.jit(lambda x: net(x))
     with cr.no_grad():
         expected, found = net(x), [step(x) for _ in range(3)]
@@ -102,7 +103,7 @@ def test_a_network_for_one_picture_keeps_no_second_copy_of_its_weights():
 
 
 def test_gathered_pixels_have_the_same_bits_on_any_number_of_threads():
-    x, w = arguments(1, 64, 256, (8, 8), (3, 3))
+    x, w = arguments(1, 64, 256, (4, WIDE), (3, 3))
     before, found = cr.get_num_threads(), []
     try:
         for threads in (1, 2, 3):
