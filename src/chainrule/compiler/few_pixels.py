@@ -50,7 +50,7 @@ def few_pixels(graph: Graph, lanes: int) -> set[Equation]:
 
 
 def _is_few(e: Equation, lanes: int) -> bool:
-    """Return whether the pixels are few whole vectors, few beside the output channels, and each is used more than once."""
+    """Return whether the pixels are few whole vectors, few beside the outputs, and each is used more than once."""
     x, w = e.inputs
     (y,) = e.outputs
     pixels = y.shape[0] * math.prod(y.shape[2:])
