@@ -199,7 +199,7 @@ def _output_channels_last(s: Scheduler, w: Variable, g: Geometry) -> View:
     inputs, outputs, kernel = g.inputs.data[1], g.outputs.data[1], [r.data[1] for r in g.kernel]
     taps = math.prod(kernel)
     view = s.layouts.copies[key] = s.temporary(w.type.dtype.short, (g.groups, *kernel, inputs, outputs))
-    flat = expr.axis(inputs * taps) if inputs * taps > 1 else expr.index(0)
+    flat = expr.axis(inputs * taps) if inputs * taps != 1 else expr.index(0)
     i, tap = k.divmod(flat, taps)
     inside = [tap]
     for n in reversed(kernel[1:]):
