@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import itertools
 import math
 import mmap
 import os
@@ -23,6 +24,7 @@ __all__ = [
     "architecture",
     "can_execute",
     "can_reserve",
+    "describe_cpu",
     "distrust",
     "function_address",
     "futex_number",
@@ -43,6 +45,7 @@ LINE = 128  # bytes: two cache lines, since cores fetch them in pairs
 _FUTEX = {"x86-64": 202, "aarch64": 98}
 _ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA = 158, 0x1023, 18
 _PAGE = 4096
+_OF_CPU = frozenset(("vendor_id", "cpu family", "model", "model name", "stepping", "microcode", "flags"))
 _kept: list[object] = []
 
 
@@ -59,6 +62,18 @@ def architecture() -> str:
     name = platform.machine()
     known = {"x86_64": "x86-64", "amd64": "x86-64", "aarch64": "aarch64", "arm64": "aarch64"}
     return known.get(name.lower(), name)
+
+
+def describe_cpu() -> str | None:
+    """Return all that Linux says of the first core but its clock; None elsewhere, and where cores may differ."""
+    if not LINUX or architecture() != "x86-64":
+        return None
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            lines = list(itertools.takewhile(str.strip, file))
+    except OSError:
+        return None
+    return "".join(line for line in lines if line.split(":")[0].strip() in _OF_CPU) or None
 
 
 def futex_number() -> int | None:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chainrule.compiler import system
+from chainrule.compiler.llvm.host import host
 from chainrule.compiler.llvm.linking import is_image, link, place
 from chainrule.core.config import target_word
 from chainrule.core.errors import MachineError
@@ -121,8 +122,7 @@ def _joined(flags: frozenset[str]) -> str:
 
 
 def _host_flags() -> frozenset[str]:
-    flags = _binding().get_host_cpu_features()
-    return frozenset(name for name, present in flags.items() if present)
+    return host().flags
 
 
 @functools.cache
@@ -139,7 +139,7 @@ def llvm_version() -> str:
     """Return the versions of llvmlite and of its LLVM, like "llvmlite 0.50.0, LLVM 22.1.0"."""
     import llvmlite
 
-    return f"llvmlite {llvmlite.__version__}, LLVM {'.'.join(map(str, _binding().llvm_version_info))}"
+    return f"llvmlite {llvmlite.__version__}, LLVM {host().llvm}"
 
 
 def compile_text(texts: Sequence[str], target: Target, *, level: int = 1) -> bytes:
