@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 import os
+import pathlib
+import sys
 
 import numpy as np
 import pytest
@@ -173,13 +176,25 @@ def test_small_updates_wait_for_the_end_where_they_share_a_barrier():
     assert min(updates) >= len(program.kernels) - 8  # 4 weights, 4 biases
 
 
+@pytest.mark.parametrize("large", [True, False])
 @pytest.mark.parametrize("nbytes", [0, 1000, 5 << 20, (6 << 20) + 77])
-def test_memory_is_aligned_and_its_own(nbytes):
-    raw, start = aligned(nbytes)
+def test_memory_is_aligned_and_its_own(nbytes, large):
+    raw, start = aligned(nbytes, large)
     assert start % (2 << 20 if nbytes >= 4 << 20 else 128) == 0
     assert raw.ctypes.data <= start
     assert start + nbytes <= raw.ctypes.data + raw.nbytes
     assert raw.flags.writeable
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux")
+def test_touching_a_byte_of_small_pages_brings_one_page():
+    def resident():
+        return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+    raw, _ = aligned(64 << 20, large=False)
+    before = resident()
+    raw[8 << 20 :: 16 << 20] = 1
+    assert resident() - before < 1 << 20
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -27,13 +27,14 @@ __all__ = ["Memory", "NativeExecutor"]
 
 ALIGN = 128
 LARGE_PAGE = 2 << 20  # bytes; from twice that on, memory starts at such a page
+SMALL_SCRATCH = 96 << 10  # bytes of a thread up to which scratch comes in small pages: the rest of a large one is waste
 PER_MICROSECOND = 20_000.0  # units of cost that one thread does in a microsecond
 
 
-def aligned(nbytes: int) -> tuple[np.ndarray, int]:
-    """Return bytes whose first is at a multiple of `ALIGN`, and its address."""
+def aligned(nbytes: int, large: bool = True) -> tuple[np.ndarray, int]:
+    """Return bytes whose first is at a multiple of `ALIGN`, and its address; `large`: many come in large pages."""
     if nbytes >= 2 * LARGE_PAGE:
-        raw, each = np.frombuffer(system.new_pages(nbytes + LARGE_PAGE), np.uint8), LARGE_PAGE
+        raw, each = np.frombuffer(system.new_pages(nbytes + LARGE_PAGE, large), np.uint8), LARGE_PAGE
     else:
         raw, each = np.empty(nbytes + ALIGN, np.uint8), ALIGN
     return raw, raw.ctypes.data + -raw.ctypes.data % each
@@ -178,7 +179,8 @@ class Memory:
         try:
             self.arena, self.base = aligned(executor.plan.arena)
             self.each = -(-executor.plan.scratch // ALIGN) * ALIGN
-            self.scratch, scratch = aligned(self.each * MAX_THREADS)  # pages that nobody touches cost nothing
+            large = self.each > SMALL_SCRATCH
+            self.scratch, scratch = aligned(self.each * MAX_THREADS, large)  # pages that nobody touches cost nothing
         except MemoryError:
             raise MemoryError(_too_large(executor)) from None
         self.context[llvm_step.SCRATCH] = scratch

@@ -175,10 +175,11 @@ def can_reserve(size: int) -> bool:
     return True
 
 
-def new_pages(size: int) -> mmap.mmap:
-    """Return zero bytes of this process alone, which the system gives as they are touched, by large pages where it can.
+def new_pages(size: int, large: bool) -> mmap.mmap:
+    """Return zero bytes of this process alone, which the system gives page by page as they are touched.
 
-    malloc may hand out what was used before, or let large pages grow over what nobody will touch.
+    `large` asks for large pages, which are found faster and may hold much that nobody touches. malloc may hand out what
+    was used before.
 
     Raises:
         MemoryError: the system gives none.
@@ -188,7 +189,7 @@ def new_pages(size: int) -> mmap.mmap:
         pages = mmap.mmap(-1, size, *private)
     except (OSError, OverflowError, ValueError):
         raise MemoryError(f"the system refuses {size} bytes of memory.") from None
-    if hasattr(mmap, "MADV_HUGEPAGE"):
+    if large and hasattr(mmap, "MADV_HUGEPAGE"):
         with contextlib.suppress(OSError):  # a kernel without them
             pages.madvise(mmap.MADV_HUGEPAGE)
     return pages
