@@ -141,6 +141,15 @@ def test_losses_near_one_of_pytorchs_modes_are_near_enough():
     assert losses.apart(found[1::2], 1e-4) == pytest.approx({"jax/jit": 1 / 4})  # the first is the measure
 
 
+def test_deep_losses_may_be_as_far_apart_as_pytorchs_modes():
+    found = with_losses(torch_fused=[4.0, 3.9, 3.95], torch_compile=[4.0, 3.98, 3.95], chainrule_jit=[4.0, 3.83, 3.88])
+    assert losses.apart(found, 1e-4) == {}  # 0.08 after the second step
+    found[2].losses[1] = 3.81
+    assert losses.apart(found, 1e-4) == pytest.approx({"chainrule/jit": 0.09 / 4})
+    found[2].losses[:2] = [4.01, 3.9]  # before the first step nothing is apart
+    assert losses.apart(found, 1e-4) == pytest.approx({"chainrule/jit": 0.07 / 4})
+
+
 def test_json_is_json():
     row = report.row(MLP, outcomes(), PEAKS)
     found = json.loads(json.dumps(report.to_json([(row, outcomes())], threads=2)))
