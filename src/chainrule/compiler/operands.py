@@ -27,10 +27,10 @@ __all__ = [
     "forward_weights",
     "geometry",
     "image",
-    "ones_of",
+    "fixed_axes",
     "operand",
     "packed",
-    "plain",
+    "loop_axes",
     "plain_weights",
     "strided",
     "tap_weights",
@@ -72,11 +72,13 @@ def packed(s: Scheduler, axes: Sequence[Expr], element: Expr, walk: Sequence[Exp
     return Operand(view.buffer, 0, dict(zip(axes, row_major(extents), strict=True)))
 
 
-def plain(variables: Sequence[Expr]) -> tuple[Expr, ...]:
-    return tuple(v for v in variables if v.data[1] != 1)
+def loop_axes(variables: Sequence[Expr]) -> tuple[Expr, ...]:
+    """Return the axes among some indices that are worth a loop."""
+    return tuple(v for v in variables if v.op == "axis" and v.data[1] != 1)
 
 
-def ones_of(variables: Sequence[Expr]) -> dict[Expr, Expr]:
+def fixed_axes(variables: Sequence[Expr]) -> dict[Expr, Expr]:
+    """Return the only index of each axis that has one place alone, to be put in its stead."""
     return {v: expr.index(0) for v in variables if v.data[1] == 1}
 
 
@@ -151,7 +153,7 @@ def bordered(view: View, low: Sequence[int], padding: Sequence[tuple[int, int]])
 def plain_weights(s: Scheduler, w: Variable, g: Geometry) -> Operand:
     """Return the weights where they lie, [out, in, kernel]."""
     element = _element(s, w, g)
-    axes = plain((g.group, g.outputs, g.inputs, *g.kernel))
+    axes = loop_axes((g.group, g.outputs, g.inputs, *g.kernel))
     return operand(s, element) or packed(s, axes, element)
 
 
@@ -174,7 +176,7 @@ def backward_weights(s: Scheduler, w: Variable, g: Geometry) -> Operand:
     if w.type.dtype.short == "bf16":
         return _operand(_output_channels_last(s, w, g), (g.group, *g.kernel, g.inputs, g.outputs))
     goal, walk = (g.group, *g.kernel, g.outputs, g.inputs), (g.group, g.outputs, *g.kernel, g.inputs)  # as weights lie
-    return packed(s, plain(goal), _element(s, w, g), plain(walk))
+    return packed(s, loop_axes(goal), _element(s, w, g), loop_axes(walk))
 
 
 def _operand(view: View, axes: Sequence[Expr]) -> Operand:
@@ -184,7 +186,7 @@ def _operand(view: View, axes: Sequence[Expr]) -> Operand:
 
 def _element(s: Scheduler, w: Variable, g: Geometry) -> Expr:
     channel = k.add(k.mul(g.group, expr.index(g.outputs.data[1])), g.outputs)
-    ones = ones_of((g.group, g.outputs, g.inputs, *g.kernel))
+    ones = fixed_axes((g.group, g.outputs, g.inputs, *g.kernel))
     return expr.rebuild(s.element(w, (channel, g.inputs, *g.kernel)), ones.get)
 
 
@@ -204,15 +206,15 @@ def _output_channels_last(s: Scheduler, w: Variable, g: Geometry) -> View:
     inside = [tap]
     for n in reversed(kernel[1:]):
         inside[:1] = k.divmod(inside[0], n)
-    element, side = _element(s, w, g), plain((g.inputs, *g.kernel))
+    element, side = _element(s, w, g), loop_axes((g.inputs, *g.kernel))
     value = expr.rebuild(element, lambda e: _along(e, side, flat))
     if value.free & set(side):
         value = expr.rebuild(element, dict(zip((g.inputs, *g.kernel), (i, *inside), strict=True)).get)
-    ones = ones_of((g.group, g.outputs))
+    ones = fixed_axes((g.group, g.outputs))
     group, out = ones.get(g.group, g.group), ones.get(g.outputs, g.outputs)
     goal = View(view.buffer, (g.groups, taps, inputs, outputs), row_major((g.groups, taps, inputs, outputs)))
     at = tuple(expr.index(0) if n == 1 else x for n, x in zip(goal.shape, (group, tap, i, out), strict=True))
-    _copy(s, plain_of((group, flat, out)), Store(goal, at, value))
+    _copy(s, loop_axes((group, flat, out)), Store(goal, at, value))
     return view
 
 
@@ -238,11 +240,6 @@ def _copy(s: Scheduler, axes: tuple[Expr, ...], store: Store) -> None:
         s.merger.alone(axes, (), [store], None)
     else:
         s.copy(axes, store)
-
-
-def plain_of(indices: Sequence[Expr]) -> tuple[Expr, ...]:
-    """Return the axes among some indices."""
-    return tuple(v for v in indices if v.op == "axis")
 
 
 def tap_weights(s: Scheduler, w: Variable) -> View:

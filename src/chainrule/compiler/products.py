@@ -21,13 +21,13 @@ from chainrule.compiler.operands import (
     Operand,
     backward_weights,
     bordered,
+    fixed_axes,
     forward_weights,
     geometry,
     image,
-    ones_of,
+    loop_axes,
     operand,
     packed,
-    plain,
     plain_weights,
     strided,
     tap_weights,
@@ -301,9 +301,9 @@ def _reduce(
     s: Scheduler, value: Expr, outer: Sequence[Expr], summed: Sequence[Expr], view: View, at: Sequence[Expr]
 ) -> None:
     """Sum products by a loop kernel, channels side by side."""
-    ones = ones_of([*outer, *summed])
+    ones = fixed_axes([*outer, *summed])
     swap = lambda x: expr.rebuild(x, lambda p: ones.get(p))  # noqa: E731
-    s.reduction("add", swap(value), plain(outer), plain(summed), view, tuple(swap(i) for i in at))
+    s.reduction("add", swap(value), loop_axes(outer), loop_axes(summed), view, tuple(swap(i) for i in at))
 
 
 def _depthwise(s: Scheduler, e: Equation, g: Geometry, places: Sequence[Expr]) -> None:
@@ -342,15 +342,16 @@ def _depthwise_weights(s: Scheduler, e: Equation, g: Geometry, places: Sequence[
         at = [k.add(k.mul(q, expr.index(st)), k.mul(r, expr.index(d))) for q, r, st, d in rules]
         values.append(k.mul(k.cast(shifted.load((g.n, source, *at)), kind), one))
     view = s.allocate(dw)
-    ones = ones_of([g.n, *places, *left, out])
+    ones = fixed_axes([g.n, *places, *left, out])
     values = [expr.rebuild(v, ones.get) for v in values]
     targets = [tuple(expr.rebuild(i, ones.get) for i in (out, tap[-1], *tap[:-1])) for tap in taps]
-    s.reductions("add", values, plain((*left, out)), plain((g.n, *places)), view, targets)
+    s.reductions("add", values, loop_axes((*left, out)), loop_axes((g.n, *places)), view, targets)
 
 
 def _together(axes: Sequence[Expr]) -> tuple[list[tuple[Expr, ...]], tuple[Expr, ...]]:
     """Return the indices of taps whose sums registers hold, and the axes that are left to loops."""
-    inside, left = [], list(axes)
+    inside: list[Expr] = []
+    left = list(axes)
     while left and math.prod(v.data[1] for v in (*inside, left[-1])) <= TAPS:
         inside.insert(0, left.pop())
     taps = itertools.product(*(range(v.data[1]) for v in inside))

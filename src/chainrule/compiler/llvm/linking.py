@@ -124,8 +124,8 @@ def _linked(objects: Sequence[_Object]) -> bytes:
                 else:
                     raise _Unknown
                 struct.pack_into("<i", image, base + offset, target + addend - (base + offset))
-    inside = [[end + 8 * n, functions[name]] for name, n in table.items() if name in functions]
-    outside = [[end + 8 * n, name] for name, n in table.items() if name not in functions]
+    inside = [(end + 8 * n, functions[name]) for name, n in table.items() if name in functions]
+    outside = [(end + 8 * n, name) for name, n in table.items() if name not in functions]
     if not all(system.has_function(name) for _, name in outside):
         raise _Unknown  # LLVM may know it
     image += bytes(8 * len(table))
