@@ -14,13 +14,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chainrule.compiler import expr
+from chainrule.compiler.costs import weight
 from chainrule.compiler.expr import Expr, apply, identity, k
 from chainrule.compiler.few_pixels import few_pixels
-from chainrule.compiler.kernels import Buffer, Call, Kernel, Loops, Product, Program, Store, Sum, View, row_major
+from chainrule.compiler.kernels import Buffer, Call, Kernel, Program, Store, Sum, View, row_major
 from chainrule.compiler.layouts import Layouts
 from chainrule.compiler.masks import narrow_masks
 from chainrule.compiler.merging import Merger
 from chainrule.compiler.recomputation import without_barriers
+from chainrule.compiler.unread import without_unread
 from chainrule.core.dtypes import dtype_of, float32
 from chainrule.core.graph import Equation, Graph, Variable
 from chainrule.core.lowering import Contraction, Fold, IndexMap, Loop, Pointwise, Reduction
@@ -172,7 +174,7 @@ class Scheduler:
     def _weigh(self, e: Equation) -> tuple[int, int, int]:
         """Note and return what writing a value inline costs."""
         lower = e.primitive.lower
-        own = 0 if isinstance(lower, IndexMap) and lower.view else _weight(e)
+        own = 0 if isinstance(lower, IndexMap) and lower.view else weight(e)
         operations, loads, depth = own, 0, 0
         for v in dict.fromkeys(e.inputs):
             if v in self.cost and v not in self.views:
@@ -563,68 +565,6 @@ def _same_but_ones(a: Sequence[int], b: Sequence[int]) -> bool:
     return [n for n in a if n != 1] == [n for n in b if n != 1]
 
 
-_FREE = frozenset(("identity", "positive", "astype", "negative", "real", "logical_not"))
-_HEAVY = {
-    **dict.fromkeys(("divide", "reciprocal", "sqrt", "rsqrt", "floor_divide", "remainder", "square_root"), 6),
-    **dict.fromkeys(("random_bits",), 60),
-}
-_LIGHT = frozenset(
-    [
-        "add",
-        "subtract",
-        "multiply",
-        "maximum",
-        "minimum",
-        "abs",
-        "sign",
-        "relu",
-        "where",
-        "clip",
-        "square",
-        "equal",
-        "not_equal",
-        "less",
-        "less_equal",
-        "greater",
-        "greater_equal",
-        "logical_and",
-        "logical_or",
-        "logical_xor",
-        "bitwise_and",
-        "bitwise_or",
-        "bitwise_xor",
-        "bitwise_invert",
-        "isnan",
-        "isinf",
-        "isfinite",
-        "floor",
-        "ceil",
-        "round",
-        "trunc",
-        "bitwise_left_shift",
-        "bitwise_right_shift",
-        "check_finite",
-        "check_labels",
-        "check_indices",
-        "check_probabilities",
-        "arange",
-        "gather",
-        "concat",
-        "pad",
-        "slice",
-        "one_hot",
-        "flip",
-    ]
-)
-
-
-def _weight(e: Equation) -> int:
-    name = e.primitive.name
-    if name in _FREE:
-        return 0
-    return 1 if name in _LIGHT else _HEAVY.get(name, 20)
-
-
 def _run(axes: Sequence[Expr], store: Store) -> int:
     """Return how many points lie side by side in all memory, or equally far apart, along the last axes."""
     addresses = [store.view.address(store.at)]
@@ -653,53 +593,3 @@ def _innermost(value: Expr, variables: Sequence[Expr]) -> Expr | None:
     if not votes:
         return variables[-1] if variables else None
     return max(votes, key=lambda v: votes[v])
-
-
-def without_unread(kernels: list[Kernel]) -> list[Kernel]:
-    """Drop stores into memory that nobody reads, and kernels that store nothing."""
-    while True:
-        read: set[Buffer] = set()
-        for kernel in kernels:
-            kernel.finish()
-            read.update(kernel.reads)
-        changed = False
-        left: list[Kernel] = []
-        for kernel in kernels:
-            if isinstance(kernel, Loops):
-                for stage in kernel.stages:
-                    keep = [s for s in stage.statements if isinstance(s, Sum) or _is_read(s, read)]
-                    changed = changed or len(keep) < len(stage.statements)
-                    stage.statements = keep
-                changed = _drop_sums(kernel) or changed
-                kernel.stages = [s for s in kernel.stages if s.statements]
-                if kernel.stages:
-                    left.append(kernel)
-            elif isinstance(kernel, Product):
-                keep_stores = [s for s in kernel.epilogue if _is_read(s, read)]
-                changed = changed or len(keep_stores) < len(kernel.epilogue)
-                kernel.epilogue = keep_stores
-                if keep_stores:
-                    left.append(kernel)
-            elif isinstance(kernel, Call) or any(b.place != "arena" or b in read for b in kernel.writes):
-                left.append(kernel)
-            else:
-                changed = True
-        kernels = left
-        if not changed:
-            return kernels
-
-
-def _is_read(s: Store, read: set[Buffer]) -> bool:
-    return s.view.buffer.place != "arena" or s.view.buffer in read or any(p.op == "check" for p in expr.walk([s.value]))
-
-
-def _drop_sums(kernel: Loops) -> bool:
-    used: set[Expr] = set()
-    for s in kernel.statements():
-        used |= s.value.free
-    changed = False
-    for stage in kernel.stages:
-        keep = [s for s in stage.statements if isinstance(s, Store) or s.symbol in used]
-        changed = changed or len(keep) < len(stage.statements)
-        stage.statements = keep
-    return changed
