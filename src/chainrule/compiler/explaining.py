@@ -31,7 +31,7 @@ from chainrule.compiler.kernels import (
 from chainrule.compiler.llvm.machine import host_target
 from chainrule.compiler.llvm.peak import Peak, peak, raise_peak
 from chainrule.compiler.llvm.pool import thread_pool
-from chainrule.compiler.llvm.step import SERIAL_COST, Written
+from chainrule.compiler.llvm.step import Written, runs_alone
 from chainrule.compiler.measuring import Stopwatch
 from chainrule.compiler.plan import compile_graph, scheduled, simplified, text_digest
 from chainrule.compiler.program import NativeExecutor
@@ -129,7 +129,7 @@ def rows_of(scheduler: Scheduler, program: Program, written: Written) -> list[Ke
                 strategy=strategy,
                 notes=tuple(notes),
                 units=units,
-                shared=units > 1 and cost >= SERIAL_COST,
+                shared=not runs_alone(units, cost),
                 flops=_flops(kernel, own + looped.get(kernel, 0)),
                 read=sum(_touched(kernel, b) for b in kernel.reads),
                 written=sum(_filled_bytes(kernel, b) for b in kernel.writes),

@@ -21,7 +21,17 @@ from typing import TYPE_CHECKING
 
 from chainrule.compiler import expr
 from chainrule.compiler.expr import Expr, k
-from chainrule.compiler.operands import Geometry, Operand, bordered, fixed_axes, image, loop_axes, packed, plain_weights
+from chainrule.compiler.operands import (
+    Geometry,
+    Operand,
+    bordered,
+    fixed_axes,
+    image,
+    loop_axes,
+    packed,
+    plain_weights,
+    window,
+)
 from chainrule.core.dtypes import float32
 from chainrule.core.graph import Equation, Graph
 
@@ -66,10 +76,8 @@ def convolve_few(s: Scheduler, e: Equation, g: Geometry, places: Sequence[Expr])
     x, w = e.inputs
     (y,) = e.outputs
     padding = e.attributes["padding"]
-    rules = zip(places, g.kernel, g.stride, g.dilation, strict=True)
-    at = [k.add(k.mul(q, expr.index(st)), k.mul(r, expr.index(d))) for q, r, st, d in rules]
     axes = (g.inputs, *g.kernel, g.n, *places)
-    tap = bordered(image(s, x, padding), g.low, padding).load((g.n, g.inputs, *at))
+    tap = bordered(image(s, x, padding), g.low, padding).load((g.n, g.inputs, *window(g, places, g.kernel)))
     rows = packed(s, loop_axes(axes), expr.rebuild(tap, fixed_axes(axes).get))
     pixel = expr.axis(y.shape[0] * math.prod(y.shape[2:]))
     pixels = Operand(rows.buffer, 0, {**{v: rows.stride(v) for v in (g.inputs, *g.kernel)}, pixel: 1})

@@ -34,6 +34,7 @@ __all__ = [
     "plain_weights",
     "strided",
     "tap_weights",
+    "window",
 ]
 
 
@@ -147,6 +148,12 @@ def bordered(view: View, low: Sequence[int], padding: Sequence[tuple[int, int]])
     offset = view.offset - sum(a * st for a, st in zip(low, view.strides[2:], strict=True))
     shape = (*view.shape[:2], *(n + a + b for n, (a, b) in zip(view.shape[2:], padding, strict=True)))
     return View(view.buffer, shape, view.strides, offset)
+
+
+def window(g: Geometry, places: Sequence[Expr], taps: Sequence[Expr]) -> list[Expr]:
+    """Return where in a bordered image outputs read taps of the kernel, per spatial axis."""
+    rules = zip(places, taps, g.stride, g.dilation, strict=True)
+    return [k.add(k.mul(q, expr.index(st)), k.mul(r, expr.index(d))) for q, r, st, d in rules]
 
 
 # ---------------------------------------------------------------------------------------------------- weights

@@ -1,6 +1,6 @@
 """Contractions of a graph as strided sums of products: matmul, convolution and its two gradients.
 
-An operand is used where it lies if its strides are constant; otherwise it is packed, a copy that `explain()` shows.
+Where their operands lie, or that they are copied first, `operands` says.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from chainrule.compiler.operands import (
     plain_weights,
     strided,
     tap_weights,
+    window,
 )
 from chainrule.core.graph import Equation, Variable
 
@@ -314,11 +315,9 @@ def _depthwise(s: Scheduler, e: Equation, g: Geometry, places: Sequence[Expr]) -
     group, _ = k.divmod(out, g.outputs.data[1])
     view_x = image(s, x, e.attributes["padding"])
     source = k.add(k.mul(group, expr.index(g.inputs.data[1])), g.inputs)
-    rules = zip(places, g.kernel, g.stride, g.dilation, strict=True)
-    at = [k.add(k.mul(q, expr.index(st)), k.mul(r, expr.index(d))) for q, r, st, d in rules]
     shifted = bordered(view_x, g.low, e.attributes["padding"])
     value = k.mul(
-        k.cast(shifted.load((g.n, source, *at)), accumulator(e)),
+        k.cast(shifted.load((g.n, source, *window(g, places, g.kernel))), accumulator(e)),
         k.cast(tap_weights(s, w).load((out, g.inputs, *g.kernel)), accumulator(e)),
     )
     view = s.allocate(y)
@@ -338,9 +337,7 @@ def _depthwise_weights(s: Scheduler, e: Equation, g: Geometry, places: Sequence[
     values: list[Expr] = []
     for tap in taps:
         source = k.add(k.mul(group, expr.index(g.inputs.data[1])), tap[-1])
-        rules = zip(places, tap, g.stride, g.dilation, strict=False)
-        at = [k.add(k.mul(q, expr.index(st)), k.mul(r, expr.index(d))) for q, r, st, d in rules]
-        values.append(k.mul(k.cast(shifted.load((g.n, source, *at)), kind), one))
+        values.append(k.mul(k.cast(shifted.load((g.n, source, *window(g, places, tap[:-1]))), kind), one))
     view = s.allocate(dw)
     ones = fixed_axes([g.n, *places, *left, out])
     values = [expr.rebuild(v, ones.get) for v in values]

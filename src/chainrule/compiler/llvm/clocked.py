@@ -17,24 +17,12 @@ from chainrule.compiler.kernels import Buffer, Program
 from chainrule.compiler.llvm.ir import I32, I64, PTR, Builder, Module, Value
 from chainrule.compiler.llvm.machine import Loaded, Target, compile_text
 from chainrule.compiler.llvm.runtime import barrier_text
-from chainrule.compiler.llvm.step import ARENA, FIRST, FLAG, HELD, SCRATCH, SERIAL_COST, Team, Written, context_place
+from chainrule.compiler.llvm.runtime_worker import now_text
+from chainrule.compiler.llvm.step import ARENA, FIRST, FLAG, HELD, SCRATCH, Team, Written, context_place, runs_alone
 
 __all__ = ["EXTRA", "load_clocked", "notes_place"]
 
 EXTRA = 2  # notes of a stretch beside one per kernel: one before the first, and one at the end
-
-# ID is CLOCK_MONOTONIC, in nanoseconds.
-_NOW = """
-define internal i64 @chainrule_now() noinline nounwind {
-  %p = alloca [2 x i64], align 8
-  %r = call i32 @clock_gettime(i32 ID, ptr %p)
-  %s = load i64, ptr %p, align 8
-  %q = getelementptr i64, ptr %p, i64 1
-  %ns = load i64, ptr %q, align 8
-  %sn = mul i64 %s, 1000000000
-  %t = add i64 %sn, %ns
-  ret i64 %t
-}"""
 
 
 def notes_place(program: Program) -> int:
@@ -56,7 +44,7 @@ def load_clocked(
     """
     module = Module(target.has_fma, target.name != "sse2")
     module.declare("clock_gettime", I32, [I32, PTR])
-    module.functions.append(_NOW.replace("ID", str(time.CLOCK_MONOTONIC)))
+    module.functions.append(now_text(time.CLOCK_MONOTONIC))
     start = 0
     for number, kernels in enumerate(stretches):
         _Stretch(module, program, written, loaded, number, start).write(kernels)
@@ -98,7 +86,7 @@ class _Stretch:
             if guarded and any(x.place == "output" and x.state is not None for x in buffers):
                 guarded = False
                 team.meet()
-            alone = self.written.units[n] <= 1 or self.written.costs[n] < SERIAL_COST
+            alone = runs_alone(self.written.units[n], self.written.costs[n])
             if shared:  # its time is that of the slowest thread
                 team.meet()
             shared = not alone
@@ -128,7 +116,7 @@ class _Stretch:
         b = self.b
 
         def note() -> None:
-            b.store(b.call(I64, "chainrule_now"), b.offset(self.notes, place, "i64"))
+            b.store(b.call(I64, "now"), b.offset(self.notes, place, "i64"))
 
         b.when(b.compare("eq", self.thread, b.const(I64, 0)), note)
 

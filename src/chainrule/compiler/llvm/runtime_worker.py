@@ -5,19 +5,17 @@ The block that all this works on is described in `runtime`. PAUSE and FUTEX are 
 
 from __future__ import annotations
 
-__all__ = ["WORKER"]
+__all__ = ["WORKER", "now_text"]
 
-WORKER = """
-declare i32 @sched_yield()
-declare i64 @syscall(i64, ...)
-declare i32 @clock_gettime(i32, ptr)
-declare i32 @pthread_create(ptr, ptr, ptr, ptr)
-declare i32 @pthread_detach(i64)
-declare i64 @llvm.ctpop.i64(i64)
 
-define internal i64 @now() noinline nounwind {                      ; nanoseconds
+def now_text(clock: int) -> str:
+    """Return `i64 now()`, in nanoseconds of a clock of `clock_gettime`, which the module has to declare."""
+    return _NOW.replace("CLOCK", str(clock))
+
+
+_NOW = """define internal i64 @now() noinline nounwind {                      ; nanoseconds
   %p = alloca [2 x i64], align 8
-  %r = call i32 @clock_gettime(i32 1, ptr %p)
+  %r = call i32 @clock_gettime(i32 CLOCK, ptr %p)
   %s = load i64, ptr %p, align 8
   %q = getelementptr i64, ptr %p, i64 1
   %ns = load i64, ptr %q, align 8
@@ -25,7 +23,19 @@ define internal i64 @now() noinline nounwind {                      ; nanosecond
   %t = add i64 %sn, %ns
   ret i64 %t
 }
+"""
 
+_DECLARED = """
+declare i32 @sched_yield()
+declare i64 @syscall(i64, ...)
+declare i32 @clock_gettime(i32, ptr)
+declare i32 @pthread_create(ptr, ptr, ptr, ptr)
+declare i32 @pthread_detach(i64)
+declare i64 @llvm.ctpop.i64(i64)
+
+"""
+
+_WORK = """
 ; The mask of the team once it is known, else 0. `full` is the mask of everybody who may join.
 define internal i64 @team(ptr %job, i64 %full) alwaysinline nounwind {
   %gate = load atomic i64, ptr %job acquire, align 8
@@ -198,3 +208,5 @@ define void @chainrule_quit(ptr %pool) nounwind {
   ret void
 }
 """
+
+WORKER = _DECLARED + now_text(1) + _WORK

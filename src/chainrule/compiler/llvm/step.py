@@ -29,7 +29,7 @@ from chainrule.compiler.llvm.machine import Target
 from chainrule.compiler.llvm.named import emit_sequence, plan_sequence
 from chainrule.compiler.llvm.runtime import barrier_text
 
-__all__ = ["Team", "Written", "write_program"]
+__all__ = ["Team", "Written", "runs_alone", "write_program"]
 
 FLAG, ARENA, SCRATCH, HELD, FIRST = 0, 1, 2, 3, 4  # places in the context; HELD: prepared results still hold
 LONG_EPILOGUE = 16  # operations from which an epilogue is written once for the rows of a tile
@@ -70,6 +70,11 @@ def context_place(program: Program, buffer: Buffer) -> int:
     if buffer.place == "output":
         return FIRST + len(program.inputs) + buffer.slot
     return FIRST + len(program.inputs) + len(program.outputs) + buffer.slot
+
+
+def runs_alone(units: int, cost: int) -> bool:
+    """Return whether one thread does a kernel alone, which is too small to share."""
+    return units <= 1 or cost < SERIAL_COST
 
 
 class _Function(NamedTuple):
@@ -253,7 +258,7 @@ class _Writer:
                 guarded = False
                 team.meet()
                 self._stop(b, flag)
-            alone = function.units <= 1 or function.cost < SERIAL_COST
+            alone = runs_alone(function.units, function.cost)
             team.before(kernel, alone)
             args = [*(pointer(x) for x in buffers), flag, scratch]
 
