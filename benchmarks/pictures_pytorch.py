@@ -34,6 +34,7 @@ FUSED = ("sgd", "adam", "adamw")  # there is one kernel for the whole update, on
 OURS = {"l1": 0.0, "decoupled_weight_decay": False}  # options that PyTorch's classes lack, with what they must be
 AUXILIARY = 0.3  # weight of each of GoogLeNet's auxiliary losses
 EVALUATION_BATCH = 1000
+LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 BLOCK = 16384  # pictures that a GPU changes at once; a CPU does one batch
 
 
@@ -223,6 +224,63 @@ class Average:
 
 
 # ---------------------------------------------------------------------------------------------------- the run
+class Training:
+    """The twin of a network with its optimizer and schedule: one update after the other.
+
+    Args:
+        recipe: a chainrule recipe.
+        ours: chainrule's network, whose weights the twin begins with.
+        classes: number of classes.
+        steps: updates per epoch.
+        place: the device.
+        memory: layout of pictures and weights.
+
+    Raises:
+        Unsupported: the recipe has a part that is not rebuilt here.
+    """
+
+    def __init__(self, recipe: Any, ours: Any, classes: int, steps: int, place: torch.device, memory: Any):
+        from chainrule.recipes import build
+
+        if recipe["loss.name"] != "cross_entropy" or recipe["train.accumulate"] > 1 or recipe["train.early_stopping"]:
+            raise Unsupported("rebuilt are cross_entropy, one batch per update, no early stopping.")
+        weight = next(iter(ours.parameters())).numpy()
+        dtype = torch.from_numpy(np.empty(0, weight.dtype)).dtype
+        self.model = make_twin(recipe["model.name"], ours, classes).to(place, dtype, memory_format=memory)
+        self.optimizer = make_optimizer(recipe["optim.name"], recipe.options("optim"), self.model.parameters())
+        self.average = Average(self.model, recipe["train.average"]) if recipe["train.average"] else None
+        self.cast = partial(torch.autocast, place.type, torch.bfloat16, enabled=recipe["train.precision"] == "bf16")
+        self.smoothing = recipe.options("loss").get("label_smoothing", 0.0)
+        self.max_norm = recipe["train.max_norm"]
+        self.per_count = 1 if recipe["schedule.every"] == "step" else steps  # updates with one learning rate
+        counts = recipe["train.epochs"] * steps // self.per_count
+        theirs = build.make_optimizer(recipe, list(ours.parameters()))
+        self.table = schedule_table(build.make_schedule(recipe, theirs, counts), counts, recipe["optim.lr"])
+        self.updates = 0
+        self.model.train()
+
+    def update(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Do one update on a batch; return the loss before it."""
+        count = self.updates // self.per_count
+        self.optimizer.param_groups[0].update({name: values[count] for name, values in self.table.items()})
+        with self.cast():
+            loss = total_loss(self.model(x), labels, self.smoothing)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.max_norm:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.max_norm)
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update()
+        self.updates += 1
+        return loss.detach()
+
+    def accuracy(self, pictures: Pictures) -> float:
+        """Return the percent of the pictures that the network, or its moving average, names right."""
+        with self.average.used() if self.average is not None else contextlib.nullcontext():
+            return accuracy(self.model, pictures, self.cast)
+
+
 @torch.inference_mode()
 def accuracy(model: nn.Module, pictures: Pictures, cast: Callable) -> float:
     """Return the percent of the pictures that the network names right."""
@@ -259,47 +317,23 @@ def train(
     from chainrule.ops.random import manual_seed
     from chainrule.recipes import build
 
-    if recipe["loss.name"] != "cross_entropy" or recipe["train.accumulate"] > 1 or recipe["train.early_stopping"]:
-        raise Unsupported("rebuilt are cross_entropy, one batch per update, no early stopping.")
     manual_seed(recipe["train.seed"])
     torch.manual_seed(recipe["train.seed"])
-    ours, place = build.make_model(recipe), torch.device(device)
-    memory = torch.channels_last if layout == "channels_last" else torch.contiguous_format
-    model = make_twin(recipe["model.name"], ours, len(data.classes)).to(place, memory_format=memory)
+    place, memory = torch.device(device), LAYOUTS[layout]
     pictures = Pictures(data.train, data.scale, make_changes(build.make_transforms(recipe)), place, memory)
     second, held = (Pictures(each, data.scale, (), place, memory) for each in (data.second, test))
-    size, epochs, per_step = recipe["train.batch_size"], recipe["train.epochs"], recipe["schedule.every"] == "step"
+    size, seconds = recipe["train.batch_size"], []
     steps = math.ceil(len(pictures) / size)
-    counts = epochs * (steps if per_step else 1)
-    theirs = build.make_optimizer(recipe, list(ours.parameters()))
-    table = schedule_table(build.make_schedule(recipe, theirs, counts), counts, recipe["optim.lr"])
-    optimizer = make_optimizer(recipe["optim.name"], recipe.options("optim"), model.parameters())
-    average = Average(model, recipe["train.average"]) if recipe["train.average"] else None
-    cast = partial(torch.autocast, place.type, torch.bfloat16, enabled=recipe["train.precision"] == "bf16")
-    smoothing, seconds = recipe.options("loss").get("label_smoothing", 0.0), []
-    model.train()
-    for epoch in range(epochs):
+    training = Training(recipe, build.make_model(recipe), len(data.classes), steps, place, memory)
+    for epoch in range(recipe["train.epochs"]):
         total, begin = torch.zeros((), device=place), _now(place)
-        for number, (x, labels) in enumerate(pictures.batches(size)):
-            count = epoch * steps + number if per_step else epoch
-            optimizer.param_groups[0].update({name: values[count] for name, values in table.items()})
-            with cast():
-                loss = total_loss(model(x), labels, smoothing)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            if recipe["train.max_norm"]:
-                nn.utils.clip_grad_norm_(model.parameters(), recipe["train.max_norm"])
-            optimizer.step()
-            if average is not None:
-                average.update()
-            total += loss.detach() * len(x)
+        for x, labels in pictures.batches(size):
+            total += training.update(x, labels) * len(x)
         mean = total.item() / len(pictures)
         seconds.append(_now(place) - begin)
         if told is not None:
-            with average.used() if average is not None else contextlib.nullcontext():
-                told(epoch, mean, accuracy(model, second, cast), seconds[-1])
-    with average.used() if average is not None else contextlib.nullcontext():
-        return {"accuracy": accuracy(model, held, cast), "epoch_seconds": seconds}
+            told(epoch, mean, training.accuracy(second), seconds[-1])
+    return {"accuracy": training.accuracy(held), "epoch_seconds": seconds}
 
 
 def _now(place: torch.device) -> float:
