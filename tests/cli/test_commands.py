@@ -341,3 +341,12 @@ def test_output_into_a_closed_pipe_is_no_error(tmp_path):
     )
     found = subprocess.run(["bash", "-o", "pipefail", "-c", program], capture_output=True, text=True, check=False)
     assert (found.stdout, found.stderr) == ("o", "")
+
+
+def test_python_m_chainrule_is_the_command_line():
+    done = subprocess.run([sys.executable, "-m", "chainrule", "recipes"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "mnist-mlp" in done.stdout
+    done = subprocess.run([sys.executable, "-m", "chainrule", "trian"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Did you mean 'train'?" in done.stderr
