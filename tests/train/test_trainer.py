@@ -184,12 +184,14 @@ def test_evaluation_changes_nothing(compiled):
     model = network(dropout=0.5)
     trainer = trainer_of(model, compiled=compiled)
     trainer.fit(loader_of(samples()), 1)
+    model[1].eval()  # a part has a mode of its own
+    modes = [module.training for module in model.modules()]
     before, generator = weights(model), str(cr.default_generator.state_dict())
     first = trainer.evaluate(loader_of(samples()))
     assert trainer.evaluate(loader_of(samples())) == first  # dropout is off
     assert_same(weights(model), before)
     assert str(cr.default_generator.state_dict()) == generator
-    assert model.training
+    assert [module.training for module in model.modules()] == modes == [True, True, False, True, True]
     assert first["samples"] == 23
 
 

@@ -7,6 +7,7 @@ import pathlib
 import sys
 import tempfile
 
+from chainrule.compiler.system import usable_cores
 from chainrule.core.config import SWITCHES, cache_folder, data_folder
 from chainrule.core.errors import ChainruleError
 from chainrule.core.threads import get_num_threads
@@ -40,7 +41,7 @@ def _processor() -> list[Row]:
     threads = get_num_threads()
     features = machine.cpu_features()
     return [
-        ("ok", "processors", f"{machine.cpus()} usable of {os.cpu_count()}"),
+        ("ok", "processors", f"{usable_cores()} usable of {os.cpu_count()}"),
         ("ok", "vectors", ", ".join(features) if features else "NumPy does not say"),
         ("ok", "BLAS", f"{machine.blas()}, {threads} thread{'s' if threads > 1 else ''} (CHAINRULE_THREADS)"),
         _compiler(),

@@ -308,10 +308,10 @@ def check_fit(recipe: Recipe, model: Any, data: Data) -> None:
         ShapeError: the network refuses a sample; names the layer.
         RecipeError: the number of outputs is not that of the classes.
     """
-    training = model.training
-    with no_grad():
-        outputs = model.eval()(data.scale(asarray(data.train.arrays[0][:1])))
-    model.train(training)
+    from chainrule.nn._modes import evaluation
+
+    with no_grad(), evaluation(model):
+        outputs = model(data.scale(asarray(data.train.arrays[0][:1])))
     if outputs.shape != (1, len(data.classes)):
         raise RecipeError(
             f"the network gives outputs of shape {outputs.shape[1:]} per sample; {recipe['data.name']} has "

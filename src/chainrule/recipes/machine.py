@@ -5,16 +5,16 @@ An eager run repeats its bits for a given number of BLAS threads, so a run recor
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 from typing import Any
 
 import numpy as np
 
+from chainrule.compiler.system import usable_cores
 from chainrule.core.threads import get_num_threads
 
-__all__ = ["blas", "cpu_features", "cpus", "describe", "versions"]
+__all__ = ["blas", "cpu_features", "describe", "versions"]
 
 LIBRARIES = ("numpy", "ml_dtypes", "safetensors", "pillow", "typer", "rich", "threadpoolctl", "llvmlite")
 
@@ -37,18 +37,6 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "not installed"
     return found
-
-
-def cpus() -> int:
-    """Return the number of processors that this process may use.
-
-    Example:
-        >>> cpus() >= 1
-        True
-    """
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def cpu_features() -> list[str]:
@@ -81,7 +69,7 @@ def describe() -> dict[str, Any]:
     """
     return {
         "system": f"{sys.platform} {platform.machine()}",
-        "cpus": cpus(),
+        "cpus": usable_cores(),
         "blas": blas(),
         "blas_threads": get_num_threads(),
     }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chainrule.core.tensor import Tensor
+from chainrule.nn._modes import evaluation
 from chainrule.ops import asarray
 from chainrule.train.running import Running
 from chainrule.train.steps import Steps, can_mask
@@ -24,7 +25,7 @@ __all__ = ["measure"]
 
 
 def measure(trainer: Trainer, loader: Iterable[Any]) -> dict[str, Any]:
-    """Return what `Trainer.evaluate` returns; the metrics and the model's mode are as before.
+    """Return what `Trainer.evaluate` returns; the metrics and each module's mode are as before.
 
     Args:
         trainer: whose model and metrics.
@@ -32,21 +33,20 @@ def measure(trainer: Trainer, loader: Iterable[Any]) -> dict[str, Any]:
     """
     model, metrics = trainer.model, trainer.metrics
     kept = {name: metric.state_dict() for name, metric in metrics.items()}
-    training, running = model.training, Running()
-    model.eval()
+    running = Running()
     try:
-        for metric in metrics.values():
-            metric.reset()
-        size = None if trainer.compiled and can_mask(trainer.loss, metrics) else 0
-        for x, y in loader:
-            size = x.shape[0] if size is None else size
-            running.add(_measured(trainer.steps, x, y, size).item(), x.shape[0])
+        with evaluation(model):
+            for metric in metrics.values():
+                metric.reset()
+            size = None if trainer.compiled and can_mask(trainer.loss, metrics) else 0
+            for x, y in loader:
+                size = x.shape[0] if size is None else size
+                running.add(_measured(trainer.steps, x, y, size).item(), x.shape[0])
         if not running.samples:
             raise ValueError("evaluate: the loader gave no batch; there is nothing to measure.")
         found = {name: metric.compute() for name, metric in metrics.items()}
         return {"samples": running.samples, "loss": running.mean, **found}
     finally:
-        model.train(training)
         for name, metric in metrics.items():
             metric.load_state_dict(kept[name])
 

@@ -69,7 +69,7 @@ def draw_activation_maximisation(subject: Subject) -> Image:
 
 
 def _one_digit(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:z.1f}"
 
 
 def _unit(subject: Subject, path: str, total: int, channel: int) -> str:
