@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import html.parser
+import itertools
 import json
 import re
 from importlib import resources
@@ -15,7 +16,7 @@ from tests.explain.runs import CONFUSION, run, state
 from chainrule.core.errors import DataError, IndexRangeError, ShapeError
 from chainrule.explain import LayerState, LayerStates, Mistake, report, worst_mistakes
 from chainrule.explain._html import embed, number, percent, seconds
-from chainrule.explain._insides import columns_of
+from chainrule.explain._insides import columns_of, drawn
 from chainrule.explain._results import per_class
 
 VOID = {"br", "col", "img", "input", "link", "meta"}
@@ -331,6 +332,44 @@ def test_wide_layers_show_their_strongest_units():
     picture = np.ones((6, 6))
     text = report.render(run(states=[LayerStates(0, picture, picture, np.full(4, 0.25), 1.386, (wide, last))]))
     assert sorted({int(unit) for unit in re.findall(r'data-u="1\.(\d+)"', text)}) == list(range(404, 500))
+
+
+def deep(count):
+    """Return a sample's states in a network of so many linear layers of four units, all alike."""
+    picture = np.ones((2, 2))
+    layers = [LayerState(str(k), "Linear", np.ones(4), np.zeros(4), np.ones((4, 4))) for k in range(count)]
+    return LayerStates(0, picture, picture, np.full(4, 0.25), 1.386, tuple(layers))
+
+
+def test_of_a_deep_network_some_columns_are_drawn_and_no_lines_across_the_others():
+    text = report.render(run(states=[deep(20)]))
+    assert {int(k) for k in re.findall(r'data-u="(\d+)\.', text)} == set(range(1, 9))
+    assert "Drawn are 8 of 20 groups of layers." in text
+    assert drawn(20) == [0, 4, 8, 12, 16, 17, 18, 19]
+    assert {int(k) for k in re.findall(r'data-b="(\d+)\.', text)} == {1, 6, 7, 8}  # from the picture, at the end
+    assert text.count("norm 0</figcaption>") == 20  # the gradients of all of them
+    whole = report.render(run(states=[deep(8)]))
+    assert "groups of layers" not in whole
+    assert {int(k) for k in re.findall(r'data-b="(\d+)\.', whole)} == set(range(1, 9))
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 8, 40])
+def test_headings_never_overlap(count):
+    text = report.render(run(states=[deep(count)], classes=("airplane", "automobile", "bird", "cat")))
+    found = re.findall(r'<text class="(?:head|sub)" x="([\d.]+)" y="(\d+)" [^>]*font-size:(\d+)px">([^<]+)', text)
+    assert len(found) >= 2 * min(count, 8)
+    for line in {y for _, y, _, _ in found}:
+        spans = sorted(
+            (float(x) - 0.3 * int(size) * len(words), float(x) + 0.3 * int(size) * len(words))
+            for x, y, size, words in found if y == line
+        )  # fmt: skip
+        assert all(end <= begin + 4 for (_, end), (begin, _) in itertools.pairwise(spans))
+
+
+def test_no_count_of_the_matrix_is_cut_or_broken():
+    wide = run(confusion=CONFUSION * 100_000, classes=("airplane", "automobile", "bird", "cat"))
+    [least] = re.findall(r'class="confusion named" style="min-width:([\d.]+)em"', report.render(wide))
+    assert float(least) >= 4 * 0.6 * len(str(CONFUSION.max() * 100_000)) + 0.6 * len("automobile")
 
 
 def test_gradients_have_their_norm_at_every_layer(page):

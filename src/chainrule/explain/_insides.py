@@ -29,10 +29,15 @@ LABEL = 7  # width of a letter below a bar
 LETTER, MOST_LETTERS = 9, 14  # width of a letter, letters of the name of a class; longer ones are cut
 MOST_NAMES = 12  # classes whose names stand under the bars of the last layer
 MOST_UNITS = 96  # units drawn in one column
+MOST_COLUMNS = 8  # of units
+FIRST, FIRST_ALONE = 450, 350  # where the first column stands, with lines from the picture and without
+LETTERS, TALL = (14, 13, 12, 11, 10), 0.58  # sizes of headings, the widest first; width of a letter over its size
+ROOMY = 110  # distance of columns whose headings name two layers
 WIDTH, HEIGHT, TOP = 1080, 620, 66  # of the drawing; TOP is the room for headings
 PICTURE, BAR = 280, 68  # side of the input picture, length of the bar of probability 1
 
 Spots = dict[int, tuple[float, float]]  # unit -> where it stands in the drawing
+Heading = tuple[float, tuple[str, ...]]  # the middle, and up to three lines
 
 
 @dataclass(frozen=True)
@@ -146,55 +151,78 @@ def forward(run: RunReport, state: LayerStates) -> str:
     top = TOP + (HEIGHT - TOP - height * side) / 2
     left = [(4 + (i % width + 0.5) * side, top + (i // width % height + 0.5) * side) for i in range(inputs)]
     uri, kind = picture_uri(state.picture), picture_kind(state.picture)
-    lines, units, heads = (
-        [],
-        [],
-        [heading(4 + width * side / 2, f"{integer(inputs)} inputs", f"{height} × {width} pixels", "")],
-    )
-    right = (
-        WIDTH - 118 - BAR - LETTER * min(max(len(str(name)) for name in run.classes), MOST_LETTERS)
-    )  # room for the answers
-    before, source = state.picture.astype(np.float64).ravel(), dict(enumerate(left))
-    for k, column in enumerate(columns):
-        last = k == len(columns) - 1
-        x = 450 + ((right - 450) * k / (len(columns) - 1) if len(columns) > 1 else right - 600)
+    shown = drawn(len(columns))
+    lines, units = [], []
+    begin = FIRST if columns and weights_from(columns[0], inputs) is not None else FIRST_ALONE
+    end = WIDTH - 118 - BAR - LETTER * min(max(len(str(name)) for name in run.classes), MOST_LETTERS)  # then answers
+    pitch = (end - begin) / (len(shown) - 1) if len(shown) > 1 else end - begin
+    heads: list[Heading] = [(4 + width * side / 2, (f"{integer(inputs)} inputs", f"{height} × {width} pixels"))]
+    previous, before, source = -1, state.picture.astype(np.float64).ravel(), dict(enumerate(left))
+    for k, place in enumerate(shown):
+        column = columns[place]
+        x = begin + pitch * k if len(shown) > 1 else end
         spots = places(column, x)
-        if column.weights is not None and column.weights.shape[1] == len(before):
-            lines.append(lines_between(column.weights, before, source, spots, k))
-        answers = last and len(state.probabilities) == len(column.values)
+        weights = weights_from(column, len(before)) if place == previous + 1 else None
+        if weights is not None:
+            lines.append(lines_between(weights, before, source, spots, k))
+        answers = place == len(columns) - 1 and len(state.probabilities) == len(column.values)
         shade = state.probabilities if answers else column.values
         units.append(draw_units(column, shade.astype(np.float64), spots, k + 1))
-        heads.append(heading(x, f"{integer(len(column.values))} units", short(column.kinds), activity(column, answers)))
-        before, source = column.values, spots
+        count = f"{integer(len(column.values))} units"
+        heads.append((x, (count, short(column.kinds, pitch), activity(column, answers))))
+        previous, before, source = place, column.values, spots
     names = draw_answers(run, state, source) if len(state.probabilities) == len(before) else ""
+    left_out = f"Drawn are {len(shown)} of {len(columns)} groups of layers." if len(shown) < len(columns) else ""
     return (
         f'<div class="scroll"><svg class="net" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="the network\'s state for a {esc(run.classes[state.label])}">'
         f'<image class="{kind}" href="{uri}" x="4" y="{top:g}" width="{width * side:g}" height="{height * side:g}" '
         f'preserveAspectRatio="none"/><rect class="frame" x="4" y="{top:g}" width="{width * side:g}" '
-        f'height="{height * side:g}"/>{"".join(lines)}{"".join(units)}{names}{"".join(heads)}</svg></div>'
-    )
+        f'height="{height * side:g}"/>{"".join(lines)}{"".join(units)}{names}{headings(heads, pitch)}</svg></div>'
+    ) + (f'<p class="faint">{left_out}</p>' if left_out else "")
 
 
-def heading(x: float, *lines: str) -> str:
-    """Return up to three centred lines above a column."""
-    return "".join(
-        f'<text class="{"sub" if i else "head"}" x="{x:g}" y="{16 + 17 * i}" text-anchor="middle">{esc(line)}</text>'
-        for i, line in enumerate(lines)
-        if line
-    )
+def drawn(count: int) -> list[int]:
+    """Return which of so many columns are drawn: all, or the last three and some before them, evenly."""
+    if count <= MOST_COLUMNS:
+        return list(range(count))
+    before = np.linspace(0, count - 4, MOST_COLUMNS - 3).round().astype(int)
+    return [*before.tolist(), count - 3, count - 2, count - 1]
 
 
-def short(kinds: str) -> str:
-    """Return the kinds of a column's layers, or their number where there are more than two."""
-    count = len(kinds.split(" → "))
-    return kinds if count < 3 else f"{count} layers"
+def weights_from(column: Column, count: int) -> NDArray[np.float64] | None:
+    """Return the weights of a column that come from so many units before it, or None."""
+    weights = column.weights
+    return weights if weights is not None and weights.shape[1] == count else None
+
+
+def headings(heads: Sequence[Heading], pitch: float) -> str:
+    """Return up to three centred lines above the picture and each column, in the largest letters that fit the pitch."""
+    parts = []
+    for i in range(3):
+        lines = [(x, lines[i]) for x, lines in heads if i < len(lines)]
+        longest = max(len(line) for _, line in (lines[1:] if i < 2 else lines))  # the picture is wide
+        size = next((size for size in LETTERS[min(i, 1) :] if TALL * size * longest <= pitch), LETTERS[-1])
+        most = max(2, int(pitch / (TALL * size)))
+        for x, line in lines:
+            told = line if len(line) <= most or x < FIRST_ALONE else line[: most - 1] + "…"
+            parts.append(
+                f'<text class="{"sub" if i else "head"}" x="{x:g}" y="{16 + 17 * i}" text-anchor="middle" '
+                f'style="font-size:{size}px">{esc(told)}</text>'
+            )
+    return "".join(parts)
+
+
+def short(kinds: str, pitch: float) -> str:
+    """Return the kinds of a column's layers, or the first of them where there is no room for all."""
+    first, *others = kinds.split(" → ")
+    return kinds if not others or (len(others) == 1 and pitch >= ROOMY) else f"{first}, …"
 
 
 def activity(column: Column, answers: bool) -> str:
     """Return what the shades mean: probabilities of the answers, else how many units are on, if some are off."""
     if len(column.values) > MOST_UNITS:
-        return f"the {MOST_UNITS} strongest"
+        return f"{MOST_UNITS} strongest"
     on = int(np.count_nonzero(column.values))
     return "probabilities" if answers else f"{on} on, {len(column.values) - on} off" if on < len(column.values) else ""
 

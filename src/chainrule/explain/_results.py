@@ -25,6 +25,7 @@ __all__ = ["confusion_section", "header", "layers_section", "mistakes_section", 
 
 MOST_MISTAKES = 40
 MOST_CONFUSIONS = 5
+SHORT_NAME = 4  # letters of a class's name that fit over a column of counts
 
 
 def header(run: RunReport) -> str:
@@ -98,7 +99,8 @@ def matrix(run: RunReport) -> str:
     names = [esc(name) for name in run.classes]
     side = f'<th class="axis side" scope="rowgroup" rowspan="{len(names)}"><span>true class</span></th>'
     longest = max(len(str(name)) for name in run.classes)
-    edge = f'<col style="width:{min(7.0, 0.9 + 0.6 * longest):.1f}rem">'
+    beside = min(7.6, 0.9 + 0.65 * longest)  # em, for the names of the rows
+    least = 1.6 + beside + len(names) * (0.5 + 0.62 * len(str(run.confusion.max())))  # no count is cut: it scrolls
     body = []
     for i, row in enumerate(run.confusion.tolist()):
         total = sum(row)
@@ -112,11 +114,12 @@ def matrix(run: RunReport) -> str:
         body.append(f'<tr>{"" if i else side}<th scope="row">{names[i]}</th>{"".join(cells)}</tr>')
     heads = "".join(f'<th scope="col"><span>{name}</span></th>' for name in names)
     return (
-        f'<div class="scroll"><table class="confusion{" named" if longest > 4 else ""}">'
+        f'<div class="scroll"><table class="confusion{" named" if longest > SHORT_NAME else ""}" '
+        f'style="min-width:{least:.1f}em">'
         "<caption>Counts. Each row is a true class and shows where its "
         "samples went: on the diagonal (green) the correct ones, elsewhere (orange) the mistakes. Deeper colour: a "
         "larger share of the row; for mistakes the square root of the share, so that rare ones can be seen.</caption>"
-        f'<colgroup><col class="edge">{edge}{"<col>" * len(names)}</colgroup>'
+        f'<colgroup><col class="edge"><col style="width:{beside:.1f}em">{"<col>" * len(names)}</colgroup>'
         f'<thead><tr><td colspan="2"></td><th class="axis" scope="colgroup" colspan="{len(names)}">predicted class</th>'
         f'</tr><tr><td colspan="2"></td>{heads}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
     )
@@ -147,12 +150,14 @@ def mistakes_section(run: RunReport) -> str:
     worst = sorted(run.mistakes, key=lambda m: (-m.loss if math.isfinite(m.loss) else -math.inf, m.index))
     shown = worst[:MOST_MISTAKES]
     total = int(run.confusion.sum() - np.trace(run.confusion))
+    named = max(len(str(name)) for name in run.classes) > SHORT_NAME
     return (
         '<section id="mistakes"><h2>The worst mistakes</h2>'
         f"<p>{len(shown)} of {integer(max(total, len(worst)))} mistakes, the largest loss first. Under each picture: "
         "the true class → the network's answer, the probability it gave that answer, and the loss. A large loss "
         "means: sure, and wrong. Some labels would make people hesitate too.</p>"
-        f'<ul class="mistakes">{"".join(mistake_card(run, mistake) for mistake in shown)}</ul></section>'
+        f'<ul class="mistakes{" named" if named else ""}">'
+        f"{''.join(mistake_card(run, mistake) for mistake in shown)}</ul></section>"
     )
 
 
