@@ -26,6 +26,8 @@ from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
+from benchmarks.measure import thread_counts
+
 TITLES = {"chainrule": "chainrule", "torch": "PyTorch"}
 
 
@@ -151,8 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print a line per run, then the table; return the exit code."""
     options = parse(arguments)
     if options.threads:
-        for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CHAINRULE_THREADS"):
-            os.environ[name] = str(options.threads)
+        os.environ.update(thread_counts(options.threads))
     from chainrule.core.errors import ChainruleError
 
     try:

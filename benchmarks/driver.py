@@ -28,7 +28,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from benchmarks import batches, losses, peers
-from benchmarks.measure import median
+from benchmarks.measure import median, thread_counts
 from benchmarks.peers import Mode
 from benchmarks.workload import Workload
 
@@ -185,10 +185,8 @@ class Contestant:
 
 def environment(mode: Mode, threads: int, cache: pathlib.Path) -> dict[str, str]:
     """Return the variables of a contestant: its threads, its malloc, and caches of its own."""
-    count = str(mode.threads or threads)
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "CHAINRULE_THREADS")
     return {
-        **dict.fromkeys(names, count),
+        **thread_counts(mode.threads or threads),
         "XDG_CACHE_HOME": str(cache),
         "CHAINRULE_CACHE": str(cache / "chainrule"),
         "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),

@@ -9,12 +9,18 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-__all__ = ["median", "peak_bytes", "pin", "reset_peak", "timed"]
+__all__ = ["median", "peak_bytes", "pin", "reset_peak", "thread_counts", "timed"]
 
 
 def median(values: Sequence[float]) -> float | None:
     """Return the median, None of nothing."""
     return statistics.median(values) if values else None
+
+
+def thread_counts(count: int) -> dict[str, str]:
+    """Return the variables that give every library so many threads, where they are set before it is imported."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "CHAINRULE_THREADS")
+    return dict.fromkeys(names, str(count))
 
 
 def timed(call: Callable[[], object], count: int) -> list[float]:

@@ -244,8 +244,7 @@ class Training:
 
         if recipe["loss.name"] != "cross_entropy" or recipe["train.accumulate"] > 1 or recipe["train.early_stopping"]:
             raise Unsupported("rebuilt are cross_entropy, one batch per update, no early stopping.")
-        weight = next(iter(ours.parameters())).numpy()
-        dtype = torch.from_numpy(np.empty(0, weight.dtype)).dtype
+        dtype = getattr(torch, next(iter(ours.parameters())).numpy().dtype.name)
         self.model = make_twin(recipe["model.name"], ours, classes).to(place, dtype, memory_format=memory)
         self.optimizer = make_optimizer(recipe["optim.name"], recipe.options("optim"), self.model.parameters())
         self.average = Average(self.model, recipe["train.average"]) if recipe["train.average"] else None

@@ -9,25 +9,14 @@ torch = pytest.importorskip("torch")
 
 from benchmarks import pictures_pytorch  # noqa: E402 - after the check that PyTorch is there
 from chainrule import recipes  # noqa: E402
-from chainrule.data import ArrayDataset, RandomCrop, RandomHorizontalFlip, RandomRotation, RandomShift  # noqa: E402
-from chainrule.data.cifar_files import CLASSES  # noqa: E402
+from chainrule.data import RandomCrop, RandomHorizontalFlip, RandomRotation, RandomShift  # noqa: E402
 from chainrule.ops.random import manual_seed  # noqa: E402
 from chainrule.recipes import build  # noqa: E402
 
-pytestmark = pytest.mark.oracle
+pytestmark = [pytest.mark.oracle, pytest.mark.usefixtures("twelve_pictures")]
 
+# one batch of all twelve pictures, so that their order makes no difference
 ONE_BATCH = ("data.augment=[]", "train.batch_size=12", "train.epochs=4", "train.compiled=false")
-
-
-@pytest.fixture(autouse=True)
-def few_pictures(monkeypatch):
-    """Put 12 random pictures in the place of CIFAR-10: one batch, so that their order makes no difference."""
-
-    def read(split, folder=None, *, verify=True):
-        images = np.random.default_rng(3).integers(0, 256, (12, 3, 32, 32), dtype=np.uint8)
-        return ArrayDataset(images, np.arange(12) % 10, names=("images", "labels"), classes=CLASSES)
-
-    monkeypatch.setattr(build, "cifar10", read)
 
 
 @pytest.mark.parametrize("changes", [

@@ -8,24 +8,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from benchmarks import same_training  # noqa: E402 - after the check that PyTorch is there
-from chainrule.data import ArrayDataset  # noqa: E402
-from chainrule.data.cifar_files import CLASSES  # noqa: E402
-from chainrule.recipes import build  # noqa: E402
 
-pytestmark = pytest.mark.oracle
+pytestmark = [pytest.mark.oracle, pytest.mark.usefixtures("twelve_pictures")]
 
 SHORT = ("train.epochs=2", "train.batch_size=5")
-
-
-@pytest.fixture(autouse=True)
-def few_pictures(monkeypatch):
-    """Put 12 random pictures in the place of CIFAR-10: two batches and a short one."""
-
-    def read(split, folder=None, *, verify=True):
-        images = np.random.default_rng(3).integers(0, 256, (12, 3, 32, 32), dtype=np.uint8)
-        return ArrayDataset(images, np.arange(12) % 10, names=("images", "labels"), classes=CLASSES)
-
-    monkeypatch.setattr(build, "cifar10", read)
 
 
 @pytest.mark.parametrize("name", [

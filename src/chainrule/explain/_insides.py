@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from chainrule.explain import pictures
 from chainrule.explain._html import esc, integer, number, percent, picture_uri
-from chainrule.explain._results import picture_kind
+from chainrule.explain._results import longest_name, picture_kind
 
 if TYPE_CHECKING:
     from chainrule.explain.contents import LayerState, LayerStates, RunReport
@@ -154,13 +154,13 @@ def forward(run: RunReport, state: LayerStates) -> str:
     shown = drawn(len(columns))
     lines, units = [], []
     begin = FIRST if columns and weights_from(columns[0], inputs) is not None else FIRST_ALONE
-    end = WIDTH - 118 - BAR - LETTER * min(max(len(str(name)) for name in run.classes), MOST_LETTERS)  # then answers
+    end = WIDTH - 118 - BAR - LETTER * min(longest_name(run), MOST_LETTERS)  # then answers
     pitch = (end - begin) / (len(shown) - 1) if len(shown) > 1 else end - begin
     heads: list[Heading] = [(4 + width * side / 2, (f"{integer(inputs)} inputs", f"{height} × {width} pixels"))]
     previous, before, source = -1, state.picture.astype(np.float64).ravel(), dict(enumerate(left))
     for k, place in enumerate(shown):
         column = columns[place]
-        x = begin + pitch * k if len(shown) > 1 else end
+        x = end - pitch * (len(shown) - 1 - k)
         spots = places(column, x)
         weights = weights_from(column, len(before)) if place == previous + 1 else None
         if weights is not None:
@@ -172,14 +172,14 @@ def forward(run: RunReport, state: LayerStates) -> str:
         heads.append((x, (count, short(column.kinds, pitch), activity(column, answers))))
         previous, before, source = place, column.values, spots
     names = draw_answers(run, state, source) if len(state.probabilities) == len(before) else ""
-    left_out = f"Drawn are {len(shown)} of {len(columns)} groups of layers." if len(shown) < len(columns) else ""
+    told = f"Drawn are {len(shown)} of {len(columns)} groups of layers."
     return (
         f'<div class="scroll"><svg class="net" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="the network\'s state for a {esc(run.classes[state.label])}">'
         f'<image class="{kind}" href="{uri}" x="4" y="{top:g}" width="{width * side:g}" height="{height * side:g}" '
         f'preserveAspectRatio="none"/><rect class="frame" x="4" y="{top:g}" width="{width * side:g}" '
         f'height="{height * side:g}"/>{"".join(lines)}{"".join(units)}{names}{headings(heads, pitch)}</svg></div>'
-    ) + (f'<p class="faint">{left_out}</p>' if left_out else "")
+    ) + (f'<p class="faint">{told}</p>' if len(shown) < len(columns) else "")
 
 
 def drawn(count: int) -> list[int]:

@@ -98,7 +98,7 @@ def matrix(run: RunReport) -> str:
     """Return the matrix of counts; colour grows with the share of the row, in mistakes with its square root."""
     names = [esc(name) for name in run.classes]
     side = f'<th class="axis side" scope="rowgroup" rowspan="{len(names)}"><span>true class</span></th>'
-    longest = max(len(str(name)) for name in run.classes)
+    longest = longest_name(run)
     beside = min(7.6, 0.9 + 0.65 * longest)  # em, for the names of the rows
     least = 1.6 + beside + len(names) * (0.5 + 0.62 * len(str(run.confusion.max())))  # no count is cut: it scrolls
     body = []
@@ -123,6 +123,11 @@ def matrix(run: RunReport) -> str:
         f'<thead><tr><td colspan="2"></td><th class="axis" scope="colgroup" colspan="{len(names)}">predicted class</th>'
         f'</tr><tr><td colspan="2"></td>{heads}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
     )
+
+
+def longest_name(run: RunReport) -> int:
+    """Return the letters of the longest name of a class."""
+    return max(len(str(name)) for name in run.classes)
 
 
 def confusions(run: RunReport) -> str:
@@ -150,13 +155,12 @@ def mistakes_section(run: RunReport) -> str:
     worst = sorted(run.mistakes, key=lambda m: (-m.loss if math.isfinite(m.loss) else -math.inf, m.index))
     shown = worst[:MOST_MISTAKES]
     total = int(run.confusion.sum() - np.trace(run.confusion))
-    named = max(len(str(name)) for name in run.classes) > SHORT_NAME
     return (
         '<section id="mistakes"><h2>The worst mistakes</h2>'
         f"<p>{len(shown)} of {integer(max(total, len(worst)))} mistakes, the largest loss first. Under each picture: "
         "the true class → the network's answer, the probability it gave that answer, and the loss. A large loss "
         "means: sure, and wrong. Some labels would make people hesitate too.</p>"
-        f'<ul class="mistakes{" named" if named else ""}">'
+        f'<ul class="mistakes{" named" if longest_name(run) > SHORT_NAME else ""}">'
         f"{''.join(mistake_card(run, mistake) for mistake in shown)}</ul></section>"
     )
 
